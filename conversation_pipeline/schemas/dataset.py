@@ -1,0 +1,72 @@
+"""A dataset, declared once: SOQL, Arrow schema, DuckDB table, docs page and checks are derived from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+from conversation_pipeline.schemas.fields import Field
+
+
+class Group(StrEnum):
+    """Asset group in the Dagster UI, one for each layer of the lake."""
+
+    ON_PLATFORM = "on_platform"
+    OFF_PLATFORM = "off_platform"
+    CONVERSATIONS = "conversations"
+    MARTS = "marts"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """
+    A declared table.
+
+    Attributes:
+        name: Asset key = lake folder = DuckDB table.
+        grain: What one row is, as a sentence for people.
+        group: Layer of the lake.
+        key: Columns that identify a row; the order in which files are sorted.
+        fields: All columns, in order. New ones are added at the end and ``version`` is raised.
+        partition_by: Instant column whose UTC day is the row's partition for ever; ``None`` for a full snapshot.
+        sobject: Salesforce object behind the dataset, where there is one.
+        cursor_field: API name of the field that orders changes (``SystemModstamp``; some objects only have
+            ``LastModifiedDate``).
+        version: Raised whenever ``fields`` change.
+    """
+
+    name: str
+    grain: str
+    group: Group
+    key: tuple[str, ...]
+    fields: tuple[Field, ...]
+    partition_by: str | None = None
+    sobject: str | None = None
+    cursor_field: str | None = None
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in self.fields]
+        unknown = [name for name in (*self.key, self.partition_by) if name is not None and name not in names]
+        if unknown or len(set(names)) != len(names):
+            raise ValueError(f"dataset {self.name}: column names repeat, or {unknown} are not among its columns")
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([field.arrow for field in self.fields])
+
+    @property
+    def partitioned(self) -> bool:
+        return self.partition_by is not None
+
+    def field(self, name: str) -> Field:
+        return next(field for field in self.fields if field.name == name)
+
+    def api_name(self, column: str) -> str:
+        """The Salesforce field behind a column."""
+        api_name = self.field(column).api_name
+        if api_name is None:
+            raise KeyError(f"{self.name}.{column} does not come from a Salesforce field")
+        return api_name
