@@ -77,3 +77,11 @@ CONNECT = Limit(
     source="Connect REST API, Conversation Entries: 1,000 calls per app and user per hour [doc], read 2026-11-22",
     in_flight=4,
 )
+
+LOGINS = Limit(
+    name="logins",
+    count=3_600,
+    window=timedelta(seconds=3_603),
+    scope="user",
+    source="Salesforce login rate: 3,600 logins per user and hour, then LOGIN_RATE_EXCEEDED [doc], read 2026-11-22",
+)

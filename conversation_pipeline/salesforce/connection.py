@@ -1,0 +1,296 @@
+"""
+One signed line to one host: sends a request, reads the whole answer under a deadline, turns refusals into errors.
+
+The one retry layer lives here too: every road wraps its idempotent calls in ``Retry.attempts``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import msgspec
+import stamina
+
+from conversation_pipeline.salesforce.auth import TOKEN_PATH, BearerAuth
+from conversation_pipeline.salesforce.errors import (
+    AuthenticationError,
+    FieldUnavailable,
+    IncompleteAnswer,
+    LimitReached,
+    LocatorLost,
+    ObjectUnavailable,
+    PermissionDenied,
+    RecordUnavailable,
+    RequestRefused,
+    SalesforceError,
+    Throttled,
+    TransientError,
+)
+from conversation_pipeline.salesforce.limits import LOGINS
+from conversation_pipeline.salesforce.quotas import Claim, QuotaStore
+from conversation_pipeline.salesforce.transport import Claims, LeasedTransport, Meter, MeteredTransport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """
+    Seconds. ``headers`` bounds connecting, sending and the wait for the answer to begin: a quota lease is held at
+    least that long. ``body`` bounds the whole answer, so that a dripping body can not hold a run for ever.
+    """
+
+    connect: float = 10.0
+    headers: float = 60.0
+    body: float = 300.0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """
+    When to send again: transient faults only, with growing waits; a service's own ``Retry-After`` is obeyed.
+
+    Attributes:
+        attempts: Sends at most, the first included.
+        timeout: Seconds after which no further try is begun.
+        wait_initial: Seconds before the second try; doubled for each further one.
+        wait_max: Longest wait in seconds.
+    """
+
+    attempts: int = 6
+    timeout: float = 600.0
+    wait_initial: float = 0.5
+    wait_max: float = 60.0
+
+    def attempts_for(self, meter: Meter) -> Iterator[stamina.Attempt]:
+        """The tries of one idempotent call: ``for attempt in ...: with attempt: ...``."""
+        for attempt in stamina.retry_context(
+            on=_delay_before_retry,
+            attempts=self.attempts,
+            timeout=self.timeout,
+            wait_initial=self.wait_initial,
+            wait_max=self.wait_max,
+            wait_jitter=self.wait_initial,
+        ):
+            if attempt.num > 1:
+                meter.add(retries=1)
+            yield attempt
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    A reply that the service called good.
+
+    Attributes:
+        body: The bytes as they came, decompressed.
+        headers: Reply headers.
+        server_time: The service's own clock when it answered; ours where it does not tell.
+    """
+
+    body: bytes
+    headers: httpx.Headers
+    server_time: datetime
+
+    def json(self, type: Any = Any) -> Any:
+        """The body decoded as ``type``; raises ``IncompleteAnswer`` when it is cut or is no JSON."""
+        try:
+            return msgspec.json.decode(self.body, type=type)
+        except msgspec.DecodeError as error:
+            raise IncompleteAnswer(
+                f"the answer of {len(self.body):,} bytes is not the JSON that was expected"
+            ) from error
+
+
+@dataclass
+class Connection:
+    """
+    Attributes:
+        base_url: Scheme and host, and a path where the API has one.
+        auth: Signs; renews its token once on a 401.
+        store: Shared quota store.
+        claims: The allowances that a request uses up, besides those of token requests.
+        transport: What really sends; replaced where a proxy or another certificate store is needed.
+    """
+
+    base_url: str
+    auth: BearerAuth
+    store: QuotaStore
+    meter: Meter = field(default_factory=Meter)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    claims: Claims = lambda request: ()
+    transport: httpx.BaseTransport | None = None
+
+    def __post_init__(self) -> None:
+        # httpx logs whole URLs at INFO: SOQL text and customers' addresses would reach the run's log.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+        inner = self.transport or httpx.HTTPTransport(limits=limits)
+        self._client = httpx.Client(
+            auth=self.auth,
+            transport=LeasedTransport(
+                MeteredTransport(inner, self.meter), self.store, self._claims_of, self.meter
+            ),
+            timeout=httpx.Timeout(
+                self.timeouts.headers, connect=self.timeouts.connect, pool=self.timeouts.headers
+            ),
+            headers={"Accept": "application/json"},
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """
+        One try of a GET.
+
+        Raises:
+            TransientError: try again. Other ``SalesforceError``: do not.
+        """
+        url = self.base_url + path
+        try:
+            with self._client.stream(
+                "GET", url, params=params, headers=headers, extensions=dict(extensions or {})
+            ) as response:
+                body = _read(response, self.timeouts.body)
+        except httpx.ConnectError as error:
+            host = httpx.URL(self.base_url).host
+            raise TransientError(f"could not reach {host}: check the URL in the settings and the network") from error
+        except httpx.HTTPError as error:
+            raise TransientError(f"GET {_safe(path)} broke off ({type(error).__name__})") from error
+        if response.status_code != 200:
+            raise refusal(response, body, path)
+        self.meter.add(received_bytes=len(body))
+        return Answer(body, response.headers, _server_time(response))
+
+    def _claims_of(self, request: httpx.Request) -> list[Claim]:
+        if request.url.path == TOKEN_PATH:
+            return [Claim(f"{request.url.host}/{self.auth.name}/logins", LOGINS)]
+        return list(self.claims(request))
+
+
+def refusal(response: httpx.Response, body: bytes, path: str) -> SalesforceError:
+    """
+    The error for an answer other than 200.
+
+    Both shapes are read: the core API's list of ``{errorCode, message}`` and the platform API's ``{code, message}``.
+    Of the service's own message only names of fields and objects are taken over; the rest may quote customers.
+    """
+    status = response.status_code
+    code, message = _code_and_message(body)
+    what = f"GET {_safe(path)}: {status}" + (f" {code}" if code else "")
+    known = _BY_CODE.get(code)
+    if known is not None:
+        return known(f"{what}. {_named(message)}".rstrip(), code=code, status=status)
+    if status == 401:
+        return AuthenticationError(f"{what}: the org takes no token of this user; {_SIGN_IN}", code=code, status=status)
+    if status == 403 and code == "REQUEST_LIMIT_EXCEEDED":
+        return _limit(what, code, message)
+    if status == 403:
+        return PermissionDenied(f"{what}: {_PERMISSIONS}", code=code, status=status)
+    if status == 404:
+        return RecordUnavailable(f"{what}: there is no such resource for this user", code=code, status=status)
+    if status == 429:
+        return Throttled(f"{what}: too many requests", code=code, status=status, retry_after=_retry_after(response))
+    if status >= 500 or status in (406, 408, 420):
+        return TransientError(what, code=code, status=status, retry_after=_retry_after(response))
+    return RequestRefused(f"{what}: the org calls this request wrong", code=code, status=status)
+
+
+_SIGN_IN = "check the app's scopes (api, and sfap_api for the Conversation Data API) and its JWT setting"
+_PERMISSIONS = (
+    "grant the user API Enabled (API Only User) and Access Conversation Entries, "
+    "and switch on Conversation Service API in Setup"
+)
+
+_BY_CODE: dict[str, type[SalesforceError]] = {
+    "INVALID_TYPE": ObjectUnavailable,
+    "INVALID_FIELD": FieldUnavailable,
+    "INVALID_QUERY_LOCATOR": LocatorLost,
+    "INVALID_QUERY_LOCATOR_FORMAT": LocatorLost,
+    "TXN_SECURITY_METERING_ERROR": TransientError,
+    "SERVER_UNAVAILABLE": TransientError,
+    "UNKNOWN_EXCEPTION": TransientError,
+}
+
+_NAMES = re.compile(r"column '([\w.]+)' on entity '(\w+)'|sObject type '(\w+)'", re.IGNORECASE)
+
+
+def _named(message: str) -> str:
+    found = _NAMES.search(message)
+    return f"It is about {' of '.join(name for name in found.groups() if name)}." if found else ""
+
+
+def _limit(what: str, code: str, message: str) -> SalesforceError:
+    if "concurrent" in message.lower():
+        return Throttled(f"{what}: too many long requests at once", code=code, status=403)
+    return LimitReached(
+        f"{what}: the org's 24-hour API allocation is used up; it frees itself over the next 24 hours",
+        code=code,
+        status=403,
+    )
+
+
+def _code_and_message(body: bytes) -> tuple[str, str]:
+    try:
+        answer = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return "", ""
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    if not isinstance(first, dict):
+        return "", ""
+    return str(first.get("errorCode") or first.get("code") or ""), str(first.get("message") or "")
+
+
+def _read(response: httpx.Response, seconds: float) -> bytes:
+    deadline = time.monotonic() + seconds
+    chunks = []
+    for chunk in response.iter_bytes():
+        chunks.append(chunk)
+        if time.monotonic() > deadline:
+            raise TransientError(f"an answer was not complete after {seconds:.0f} s")
+    return b"".join(chunks)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds from ``Retry-After``, as a number or a date; nothing for what no service can mean."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - _server_time(response)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(seconds, 3600.0) if seconds >= 0 else None
+
+
+def _server_time(response: httpx.Response) -> datetime:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return datetime.now(UTC)
+
+
+def _delay_before_retry(error: Exception) -> bool | float:
+    if not isinstance(error, TransientError):
+        return False
+    return True if error.retry_after is None else error.retry_after
+
+
+def _safe(path: str) -> str:
+    return path.partition("?")[0]

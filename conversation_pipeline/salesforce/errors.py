@@ -1,0 +1,92 @@
+"""
+What can go wrong between us and an org, named by what to do about it.
+
+``SalesforceError``
+  ``ConfigurationError``, ``AuthenticationError``, ``PermissionDenied``, ``RequestRefused``  stop and mend
+  ``ObjectUnavailable``, ``FieldUnavailable``, ``RecordUnavailable``                        go on without
+  ``TransientError`` (``Throttled``, ``IncompleteAnswer``), ``LocatorLost``                  try again
+  ``LimitReached``                                                                          come back later
+
+Messages carry the request's method and path and the service's error code. They never carry a token, a secret, a
+query string or a reply's text, because those hold customers' words.
+"""
+
+from __future__ import annotations
+
+
+class SalesforceError(Exception):
+    """
+    A request to Salesforce did not give what was asked for.
+
+    Attributes:
+        code: The service's error code such as ``INVALID_FIELD``; empty if it sent none.
+        status: HTTP status; 0 if there was no answer.
+    """
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class ConfigurationError(SalesforceError):
+    """A setting is missing or wrong; no request was made."""
+
+
+class AuthenticationError(SalesforceError):
+    """The org refused the credentials, or refused a fresh token."""
+
+
+class PermissionDenied(SalesforceError):
+    """The user may not do this; Setup has to change."""
+
+
+class RequestRefused(SalesforceError):
+    """The org calls the request wrong; sending it again would not help."""
+
+
+class ObjectUnavailable(RequestRefused):
+    """The org has no such object, or the user may not see it (``INVALID_TYPE``)."""
+
+
+class FieldUnavailable(RequestRefused):
+    """The object has no such field, or field-level security hides it (``INVALID_FIELD``)."""
+
+
+class RecordUnavailable(RequestRefused):
+    """There is no such record or conversation (404)."""
+
+
+class LocatorLost(SalesforceError):
+    """A query can not be paged any further; it has to be asked again from its first page."""
+
+
+class LimitReached(SalesforceError):
+    """An allowance is used up; the message says when to come back."""
+
+
+class TransientError(SalesforceError):
+    """
+    The same request may succeed a moment later.
+
+    Attributes:
+        retry_after: Seconds the service asked us to wait, or ``None``.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", status: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        self.retry_after = retry_after
+
+
+class Throttled(TransientError):
+    """The service says that we asked too often."""
+
+
+class IncompleteAnswer(TransientError):
+    """An answer that is cut short, is not JSON, or does not add up."""
+
+
+class PagingLoop(SalesforceError):
+    """A service's paging does not advance."""

@@ -1,0 +1,180 @@
+"""
+Conversations: the on-platform record, the work list of the entry roads, entries, messages and transcripts.
+
+Sources: Field Reference v66, Conversation; ConversationEntry payload schema 0.0.2 for everything about entries.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.fields import INSTANT, Field, flag, instant, record_id, text, whole_number
+
+CONVERSATIONS = Dataset(
+    name="conversations",
+    grain="One row per conversation; it may hold many sessions over months, or several calls.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="Conversation",
+    cursor_field="LastModifiedDate",  # the object has no SystemModstamp
+    fields=(
+        record_id(),
+        text("ConversationIdentifier", "Identifier of the conversation on every entry road."),
+        text("Name", "Autonumber."),
+        record_id("ConversationChannelId", "Messaging channel or call center."),
+        instant("StartTime", "When it began, whole seconds."),
+        whole_number("StartTimeMilliSecs", "Milliseconds to add to the start."),
+        instant("EndTime", "When it ended, whole seconds; null while it is open."),
+        whole_number("EndTimeMilliSecs", "Milliseconds to add to the end."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        record_id("CreatedById", "User who created the record."),
+        instant("LastModifiedDate", "Last change."),
+        record_id("LastModifiedById", "User who last changed the record."),
+    ),
+)
+
+
+def _key(name: str, meaning: str) -> Field:
+    return Field(name, pa.string(), meaning, required=True)
+
+
+def _text(name: str, meaning: str) -> Field:
+    return Field(name, pa.string(), meaning)
+
+
+def _instant(name: str, meaning: str) -> Field:
+    return Field(name, INSTANT, meaning)
+
+
+CONVERSATION_ACTIVITY = Dataset(
+    name="conversation_activity",
+    grain="One row per UTC day and conversation that had a messaging session or an ended voice call on that day.",
+    group=Group.OFF_PLATFORM,
+    key=("conversation_identifier",),
+    partition_by="activity_date",
+    fields=(
+        _key("conversation_identifier", "Conversation to ask the entry roads for."),
+        Field("activity_date", INSTANT, "Midnight UTC at which the day begins.", required=True),
+        _text("conversation_id", "Record id of the conversation."),
+        _text("modality", "Messaging, Voice, or both joined by a plus."),
+        _text("channel_type", "EmbeddedMessaging, WhatsApp, Text, ...; Voice for calls."),
+        _text("channel_name", "Name of the channel; the queue for calls."),
+        _text("owner_name", "Agent who owned the latest session or call of the day."),
+        Field("messaging_session_ids", pa.list_(pa.string()), "Sessions that overlap the day."),
+        Field("voice_call_ids", pa.list_(pa.string()), "Ended calls that overlap the day."),
+        _instant("first_activity", "Earliest start among them."),
+        _instant("last_activity", "Latest end among them; null while one is still open."),
+        _instant("changed_at", "Latest change to any of their records."),
+    ),
+)
+
+OPTION = pa.struct([("option_identifier", pa.string()), ("title", pa.string())])
+ATTACHMENT = pa.struct(
+    [("id", pa.string()), ("name", pa.string()), ("mime_type", pa.string()), ("url", pa.string())]
+)
+LINK = pa.struct([("title", pa.string()), ("url", pa.string())])
+
+_ENTRY_FIELDS = (
+    _key("conversation_identifier", "Conversation that the entry belongs to."),
+    _key("entry_identifier", "Identifier of the entry; the same on every road."),
+    _text("entry_type", "Message, ParticipantChanged, RoutingResult, ...; unknown ones are kept."),
+    _text("message_type", "StaticContentMessage, ChoicesMessage, ...; null for entries that are no message."),
+    _text("format_type", "Text, Attachments, RichLink, Buttons, ...; null for entries that are no message."),
+    _text("text", "What a person reads, as far as the payload tells it."),
+    _text("sender_role", "EndUser, Agent, Chatbot, Supervisor, System or Router."),
+    _text("sender_app_type", "messaging, iamessage, agent, chatbot, telephony_integration, ..."),
+    _text("sender_subject", "Who sent it, as the service names them; not a record id for end users."),
+    _text("sender_display_name", "Name of the sender, where known."),
+    _instant("client_timestamp", "When the sender's device made it; not in order."),
+    Field("transcripted_timestamp", INSTANT, "When the server received it; orders a conversation.", required=True),
+    Field("client_duration_ms", pa.int64(), "Length of an utterance, milliseconds; 0 for text."),
+    _text("modality", "Messaging or Voice."),
+    _text("visibility", "Default, or Internal for what the end user never sees."),
+    Field("related_records", pa.list_(pa.string()), "18-character ids of sessions and calls, or entry identifiers."),
+    _text("messaging_session_id", "Session that the entry belongs to."),
+    _text("voice_call_id", "Call that the entry belongs to."),
+    _text("in_reply_to_entry_identifier", "Entry that this one answers."),
+    Field("options", pa.list_(OPTION), "Choices that were offered."),
+    Field("selected_options", pa.list_(OPTION), "Choices that were taken."),
+    Field("attachments", pa.list_(ATTACHMENT), "Files, by reference."),
+    Field("links", pa.list_(LINK), "Links shown."),
+    _text("payload", "The payload's JSON, untouched."),
+    _text("road", "Road that this row was read from."),
+)
+_FETCHED_AT = _instant("fetched_at", "When the road was read.")
+
+ENTRIES_CONVERSATION_DATA = Dataset(
+    name="entries_conversation_data",
+    grain="One row per conversation entry, as the Conversation Data API told it.",
+    group=Group.OFF_PLATFORM,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="transcripted_timestamp",
+    fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+)
+
+CONVERSATION_ENTRIES = Dataset(
+    name="conversation_entries",
+    grain="One row per conversation entry, each entry once, whichever roads told it.",
+    group=Group.CONVERSATIONS,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="transcripted_timestamp",
+    fields=(*_ENTRY_FIELDS, Field("roads_seen", pa.list_(pa.string()), "Roads that told it."), _FETCHED_AT),
+)
+
+MESSAGES = Dataset(
+    name="messages",
+    grain="One row per entry that a person reads, as text.",
+    group=Group.CONVERSATIONS,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="sent_at",
+    fields=(
+        _key("conversation_identifier", "Conversation that the message belongs to."),
+        _key("entry_identifier", "Entry behind the message."),
+        Field("sent_at", INSTANT, "When the server received it.", required=True),
+        _text("messaging_session_id", "Session that the message belongs to."),
+        _text("voice_call_id", "Call that the message belongs to."),
+        _text("sender_role", "EndUser, Agent, Chatbot, Supervisor, System or Router."),
+        _text("sender_name", "Who said it, as a reader would name them."),
+        _text("text", "What was said or shown; choices, files and links included."),
+        _text("kind", "text, choices, selection, form, attachment, link, template, note, ..."),
+        _text("modality", "Messaging or Voice."),
+        Field("is_internal", pa.bool_(), "True for whispers and notes that the end user never sees."),
+        _text("in_reply_to_entry_identifier", "Message that this one answers."),
+    ),
+)
+
+TURN = pa.struct(
+    [
+        ("sent_at", INSTANT),
+        ("sender_role", pa.string()),
+        ("sender_name", pa.string()),
+        ("text", pa.string()),
+        ("is_internal", pa.bool_()),
+        ("entry_identifier", pa.string()),
+    ]
+)
+
+TRANSCRIPTS = Dataset(
+    name="transcripts",
+    grain="One row per messaging session or voice call: what was said, in order.",
+    group=Group.CONVERSATIONS,
+    key=("interaction_id",),
+    partition_by="created_date",
+    fields=(
+        _key("interaction_id", "Id of the messaging session or voice call."),
+        _text("interaction_type", "MessagingSession or VoiceCall."),
+        _text("conversation_identifier", "Conversation that it belongs to."),
+        _text("channel_type", "EmbeddedMessaging, WhatsApp, Text, ...; Voice for calls."),
+        _text("channel_name", "Name of the channel; the queue for calls."),
+        _text("agent_name", "Agent or queue that owns it."),
+        Field("created_date", INSTANT, "Creation of the session or call; its UTC day is the partition.", required=True),
+        _instant("started_at", "When it began."),
+        _instant("ended_at", "When it ended; null while it is open."),
+        Field("message_count", pa.int64(), "Messages that the end user could see."),
+        Field("turns", pa.list_(TURN), "What was said, in order."),
+        _text("transcript", "The same as plain text, one line a turn."),
+    ),
+)

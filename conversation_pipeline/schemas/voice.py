@@ -1,0 +1,62 @@
+"""Voice: calls. Source: Field Reference v66, VoiceCall."""
+
+from __future__ import annotations
+
+from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.fields import flag, instant, number, record_id, text, whole_number
+
+VOICE_CALLS = Dataset(
+    name="voice_calls",
+    grain="One row per voice call record; a transfer makes a further one in the same conversation.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="VoiceCall",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Autonumber shown to agents."),
+        text("CallType", "Inbound, Outbound, Transfer, Callback, Consult or InternalCall."),
+        text("CallDisposition", "new, in-progress or completed."),
+        text("CallOrigin", "Preview, Progressive or Voicemail."),
+        text("CallSubtype", "PSTN or WebRTC."),
+        instant("CallStartDateTime", "When the call began."),
+        instant("CallQueuedDateTime", "When it was put into a queue."),
+        instant("CallAcceptDateTime", "When an agent accepted it; null if nobody did."),
+        instant("CallEndDateTime", "When it ended; null during the call."),
+        whole_number("CallDurationInSeconds", "Length of the call, seconds."),
+        whole_number("CustomerHoldDuration", "Time on hold, seconds."),
+        whole_number("LongestHoldDuration", "Longest hold, seconds."),
+        whole_number("NumberOfHolds", "How often the customer was put on hold."),
+        whole_number("IvrDuration", "Time in the voice menu, seconds."),
+        record_id("ConversationId", "Conversation that the call belongs to."),
+        text(
+            "Conversation.ConversationIdentifier",
+            "Identifier of that conversation on every entry road.",
+            name="conversation_identifier",
+        ),
+        record_id("CallerId", "Participant who called."),
+        record_id("RecipientId", "Participant who was called."),
+        record_id("EndUserId", "Customer, where callers are matched to end users."),
+        record_id("UserId", "Agent of the call."),
+        record_id("OwnerId", "Agent or queue that owns the record."),
+        record_id("RelatedRecordId", "Case, contact or other record that the call is about."),
+        record_id("PreviousCallId", "Call that was transferred into this one."),
+        record_id("NextCallId", "Call that this one was transferred to."),
+        record_id("CallRecordingId", "Recording of the call."),
+        flag("IsRecorded", "True if the call was recorded."),
+        text("QueueName", "Queue in which the caller waited."),
+        text("DisconnectReason", "Why the call ended."),
+        text("TranscribedLanguage", "Language of the transcript."),
+        text("VendorType", "ContactCenter for Service Cloud Voice."),
+        text("VendorCallKey", "The telephony system's own key; not a conversation identifier."),
+        number("AgentSentimentScore", "-5 to 5."),
+        number("CustomerSentimentScore", "-5 to 5."),
+        flag("IsDeleted", "True once deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        record_id("CreatedById", "User who created the record."),
+        instant("LastModifiedDate", "Last change by a user."),
+        record_id("LastModifiedById", "User who last changed the record."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
