@@ -1,0 +1,17 @@
+"""The lake (Parquet), staging (raw answers, resume) and the warehouse (DuckDB)."""
+
+from conversation_pipeline.storage.errors import PublishError, StagingError, StorageError, WarehouseError
+from conversation_pipeline.storage.lake import Lake, Receipt
+from conversation_pipeline.storage.staging import Pull, Staged, Staging
+
+__all__ = [
+    "Lake",
+    "PublishError",
+    "Pull",
+    "Receipt",
+    "Staged",
+    "Staging",
+    "StagingError",
+    "StorageError",
+    "WarehouseError",
+]

@@ -1,0 +1,257 @@
+"""
+Raw before typed: what a road answered, kept as it came, so that a killed run asks only for what is not here
+yet.
+
+One record is one answer (a page, a job's result, a conversation), compressed, in a file of its own whose name
+says which request it answers, when it was fetched and what it holds:
+``{dataset}/day=YYYY-MM-DD/{label}~{fetched_at, ms}~{sha256, 16 hex}.json.zst``. A listing is all it takes to
+know what is staged. The files hold customers' words and are for their owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from conversation_pipeline.kill_points import KillPoint, at
+from conversation_pipeline.storage.errors import StagingError
+from conversation_pipeline.storage.partitions import day_folder
+from conversation_pipeline.storage.store import Store
+
+SUFFIX = ".json.zst"
+MARKER = "pull.json"
+
+_SEPARATOR = "~"
+_LONGEST_PART = 64
+# What a file name may hold (255 bytes on every file system in use) less separators, time, digest and suffix.
+_LONGEST_LABEL = 255 - len(f"~{10**13}~{'0' * 16}{SUFFIX}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """
+    One staged record, as its file's name tells it.
+
+    Attributes:
+        dataset: The dataset it was asked for.
+        day: The partition it was asked for, ``YYYY-MM-DD``.
+        label: Which request it answers; each part as ``encode`` gives it.
+        fetched_at: When it was answered (UTC, milliseconds).
+        digest: First 16 hexadecimal digits of the body's SHA-256.
+        name: The file below the staging URL.
+    """
+
+    dataset: str
+    day: str
+    label: tuple[str, ...]
+    fetched_at: datetime
+    digest: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Pull:
+    """
+    The reading of one partition from its first request to its published file.
+
+    Attributes:
+        dataset: What is pulled.
+        day: Its partition, ``YYYY-MM-DD``.
+        started_at: When the pull began, also if a run before this one began it; records fetched since then
+            belong to it.
+        resumed: Whether an earlier run began it and did not finish.
+    """
+
+    dataset: str
+    day: str
+    started_at: datetime
+    resumed: bool
+
+
+class Staging:
+    """
+    Staged records below one URL.
+
+    Args:
+        url: A local path or object store, as for ``Lake``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store = Store(url, private=True)
+
+    def put(
+        self, dataset: str, day: str, label: Sequence[str], body: bytes, *, fetched_at: datetime
+    ) -> Staged:
+        """
+        Keep one answer. The same answer put again is the same file.
+
+        Args:
+            dataset: The dataset it was asked for.
+            day: The partition it was asked for, ``YYYY-MM-DD``.
+            label: Which request it answers, one part or more; a part may be any text, such as a conversation
+                identifier.
+            body: What the road answered, untouched.
+            fetched_at: When it was answered; kept to the millisecond.
+
+        Raises:
+            StagingError: The label has no part, or more than a file name can hold.
+        """
+        digest = _digest(body)
+        milliseconds = _milliseconds(fetched_at)
+        name = f"{_folder(dataset, day)}/{_label(label)}~{milliseconds}~{digest}{SUFFIX}"
+        with self._store.draft(name) as draft:
+            with pa.CompressedOutputStream(pa.OSFile(str(draft.path), "wb"), "zstd") as file:
+                file.write(body)
+            at(KillPoint.STAGING_WRITTEN)
+            draft.sync()
+            draft.publish()
+        return _staged(name)
+
+    def records(self, dataset: str, days: Iterable[str]) -> list[Staged]:
+        """Everything staged for some days, by day, label and time. Opens no file."""
+        found = [
+            _staged(name)
+            for day in sorted(set(days))
+            for name in self._store.names(_folder(dataset, day))
+            if name.endswith(SUFFIX)
+        ]
+        return sorted(found, key=lambda record: (record.day, record.label, record.fetched_at, record.digest))
+
+    def encode(self, part: str) -> str:
+        """
+        A label's part as it stands in a file name: equal parts give equal text, so labels compare without
+        reading.
+
+        Text too long for a file name becomes ``=`` and its hash; no other encoded part begins with that sign.
+        """
+        return encode(part)
+
+    def read(self, staged: Staged) -> bytes:
+        """
+        The answer, as it came.
+
+        Raises:
+            StagingError: The file is gone, torn or changed since it was written.
+        """
+        try:
+            with self._store.open(staged.name) as file, pa.CompressedInputStream(file, "zstd") as plain:
+                body: bytes = plain.read()
+        except FileNotFoundError:
+            raise StagingError(
+                f"staged record {staged.name} is gone; run the partition again to ask for it"
+            ) from None
+        except OSError as error:
+            raise _torn(staged) from error
+        if _digest(body) != staged.digest:
+            raise _torn(staged)
+        return body
+
+    def discard(self, staged: Staged) -> None:
+        """Remove one record, so that the next run of its partition asks for it again."""
+        self._store.delete(staged.name)
+
+    def open_pull(self, dataset: str, day: str, now: datetime) -> Pull:
+        """
+        Begin the pull of a partition, or go on with the one that a killed run left open.
+
+        What was fetched since ``started_at`` may be used again: ``records`` tells it.
+        """
+        name = f"{_folder(dataset, day)}/{MARKER}"
+        try:
+            with self._store.open(name) as file:
+                started_at = datetime.fromisoformat(json.loads(file.read())["started_at"])
+        except FileNotFoundError:
+            # To the millisecond like records' times: what is fetched in this very instant belongs to the pull.
+            started_at = _instant(_milliseconds(now))
+            with self._store.draft(name) as draft:
+                draft.path.write_text(json.dumps({"started_at": started_at.isoformat()}))
+                draft.sync()
+                draft.publish()
+            return Pull(dataset, day, started_at, resumed=False)
+        return Pull(dataset, day, started_at, resumed=True)
+
+    def close_pull(self, pull: Pull) -> None:
+        """End a pull whose partition is published; the next one begins anew."""
+        self._store.delete(f"{_folder(pull.dataset, pull.day)}/{MARKER}")
+
+    def sweep(self, now: datetime, keep: timedelta) -> int:
+        """
+        Remove records fetched, and pulls begun, longer than ``keep`` ago; and what killed runs left. Returns
+        how many.
+        """
+        old = [name for name in self._store.names("") if self._time(name) < now - keep]
+        for name in old:
+            self._store.delete(name)
+        return len(old) + self._store.sweep("", now)
+
+    def erase(self, dataset: str, part: str) -> int:
+        """
+        Remove every record whose label has this part, on every day; returns how many.
+
+        Args:
+            dataset: The dataset it was asked for.
+            part: The label's part as given to ``put``, such as a conversation identifier.
+        """
+        encoded = encode(part)
+        names = [name for name in self._store.names(dataset) if name.endswith(SUFFIX)]
+        doomed = [name for name in names if encoded in _staged(name).label]
+        for name in doomed:
+            self._store.delete(name)
+        return len(doomed)
+
+    def _time(self, name: str) -> datetime:
+        if name.endswith(SUFFIX):
+            return _staged(name).fetched_at
+        with self._store.open(name) as file:
+            return datetime.fromisoformat(json.loads(file.read())["started_at"])
+
+
+def encode(part: str) -> str:
+    """See ``Staging.encode``."""
+    text = quote(part, safe="").replace("~", "%7E").replace(".", "%2E")
+    if len(text) <= _LONGEST_PART:
+        return text
+    return "=" + hashlib.sha256(part.encode()).hexdigest()[:40]
+
+
+def _label(parts: Sequence[str]) -> str:
+    label = _SEPARATOR.join(encode(part) for part in parts)
+    if not parts or len(label) > _LONGEST_LABEL:
+        raise StagingError(f"a label of {len(parts)} parts fits no file name; give one to three parts")
+    return label
+
+
+def _folder(dataset: str, day: str) -> str:
+    return f"{dataset}/{day_folder(day)}"
+
+
+def _staged(name: str) -> Staged:
+    dataset, folder, file = name.split("/")
+    *label, milliseconds, digest = file.removesuffix(SUFFIX).split(_SEPARATOR)
+    day = folder.removeprefix("day=")
+    return Staged(dataset, day, tuple(label), _instant(int(milliseconds)), digest, name)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def _milliseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _instant(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _torn(staged: Staged) -> StagingError:
+    return StagingError(
+        f"staged record {staged.name} is torn or was changed; discard it, and the next run asks for it again"
+    )
