@@ -11,9 +11,11 @@ class Limit:
     """
     At most `count` requests (or distinct names) in any `window`, counted for one `scope`.
 
-    `window` is a little longer than the service's own, so that two clocks that tick apart never matter.
-    `source` says where the number was read and when. `in_flight` is the most requests that may be without
-    an answer at once, None for any number. Raises ValueError for a limit that would never let anything pass.
+    `window` is a little longer than the service's own where the whole allowance is used, so that two clocks
+    which tick apart do not matter. `source` says where the number was read and when. `in_flight` is the most
+    requests that may be without an answer at once, None for any number.
+
+    Raises ValueError for a limit that would never let anything pass.
     """
 
     name: str
@@ -25,7 +27,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise ValueError(f"{self.name}: a limit of {self.count} lets nothing pass; give a count of 1 or more")
+            raise ValueError(f"{self.name}: a count of {self.count} lets nothing pass; give 1 or more")
         if self.window <= timedelta(0):
             raise ValueError(f"{self.name}: a window of {self.window} counts nothing; give one longer than zero")
         if self.in_flight is not None and self.in_flight < 1:
@@ -37,7 +39,7 @@ class Limit:
         return self.window.total_seconds()
 
     def scaled(self, factor: float) -> Limit:
-        """The same limit with its window times `factor`: a minute becomes 3 s with 1/20, for tests and benchmarks."""
+        """The same limit with its window times `factor`: 60 s become 3 s with 1/20, for benchmarks."""
         return replace(self, window=self.window * factor)
 
     def with_count(self, count: int) -> Limit:
@@ -51,22 +53,23 @@ class Limit:
 CONVERSATION_DATA = Limit(
     name="conversation_data",
     count=90,
-    # Whether the service's minute is fixed or sliding is not published; 60.1 s is right for both.
+    # Whether the service's minute is fixed or sliding is not published; the lease is right for both.
     window=timedelta(seconds=60.1),
     scope="execution user",
-    source="Conversation Data API, GET Conversation Entries, rate limits [doc], read 2026-11-22",
+    source="Conversation Data API, rate limits: 90 per execution user per minute [doc], read 2026-11-22",
     # A burst of 90 at once would be within the limit, and unkind.
     in_flight=8,
 )
 
 ACTIVE_CONVERSATIONS = Limit(
     name="active_conversations",
-    # What one execution user touches at full speed: 90 a minute for 30 minutes. The setting CONVERSATION_ACTIVE_BUDGET
-    # replaces it; it is our share of the org's limit (11,000 unless raised), which live customers need as well.
+    # What one execution user touches at full speed, 90 a minute for 30 minutes; CONVERSATION_ACTIVE_BUDGET
+    # sets another. It is a share of the org's limit (11,000 unless raised), of which live customers need the
+    # rest.
     count=2_700,
     window=timedelta(minutes=30),
     scope="org",
-    source="Access Conversation Data: each read marks the conversation active for 30 minutes [doc], read 2026-11-22",
+    source="Access Conversation Data: a read marks it active for 30 minutes [doc], read 2026-11-22",
 )
 
 CONNECT = Limit(
@@ -74,9 +77,10 @@ CONNECT = Limit(
     count=1_000,
     window=timedelta(seconds=3_603),
     scope="app and user",
-    source="Connect REST API, Conversation Entries: 1,000 calls per app and user per hour [doc], read 2026-11-22",
+    source="Connect REST API, conversation entries: 1,000 per app, user and hour [doc], read 2026-11-22",
     in_flight=4,
 )
+
 
 LOGINS = Limit(
     name="logins",
