@@ -1,0 +1,1 @@
+"""The control plane below /simulator: clock, switches, limits, faults, counters, truth."""

@@ -1,0 +1,163 @@
+"""Paths below /simulator."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conversation_pipeline.simulator.control.truth import entries_of, records_of
+from conversation_pipeline.simulator.endpoint import Endpoint, json_response
+from conversation_pipeline.simulator.oauth.model import Client, load_public_key
+from conversation_pipeline.simulator.org import Org
+
+Command = Callable[[dict[str, Any]], Any]
+
+
+def endpoints(org: Org, served: Sequence[Endpoint]) -> list[Endpoint]:
+    """The control plane, which also tells of the endpoints that the rooms serve."""
+    return list(_Room(org, served).endpoints())
+
+
+class _Room:
+    def __init__(self, org: Org, served: Sequence[Endpoint]) -> None:
+        self._org = org
+        self._served = served
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        def get(name: str, handler: Callable[[Request], Response], path: str | None = None) -> Endpoint:
+            return Endpoint(f"control.{name}", path or f"/simulator/{name}", ("GET",), handler)
+
+        def post(name: str, command: Command) -> Endpoint:
+            return Endpoint(f"control.{name}", f"/simulator/{name}", ("POST",), _commanded(command))
+
+        yield get("index", self._index, "/simulator/")
+        yield get("credentials", self._credentials)
+        yield post("clients", self._register)
+        yield get("clock", lambda request: json_response(self._clock()))
+        yield post("clock", self._set_clock)
+        yield get("switches", lambda request: json_response(self._org.switches.described()))
+        yield post("switches", self._set_switches)
+        yield get("limits", lambda request: json_response(asdict(self._org.limits)))
+        yield post("limits", self._set_limits)
+        yield get("counters", lambda request: json_response(self._counters()))
+        yield get("requests", self._requests)
+        yield post("counters/reset", self._reset_counters)
+        yield post("tokens/expire", lambda asked: {"expired": self._org.identities.expire(asked.get("access_token"))})
+        yield get("truth/entries", self._truth_entries)
+        yield get("truth/records", self._truth_records)
+        yield post("reset", self._reset)
+
+    def _index(self, request: Request) -> Response:
+        org = self._org
+        routes = sorted({(e.name, e.path, ",".join(e.methods)) for e in (*self._served, *self.endpoints())})
+        return json_response({
+            "about": "A simulated Salesforce org of conversation data. Nothing here is real; nothing leaves this machine.",
+            "seed": org.seed.seed, "first_day": org.world.first_day.isoformat(),
+            "conversations_per_day": org.seed.conversations_per_day, "now": org.clock.iso(),
+            "routes": [{"name": name, "path": path, "methods": methods} for name, path, methods in routes],
+        })  # fmt: skip
+
+    def _credentials(self, request: Request) -> Response:
+        instance = str(request.base_url).rstrip("/")
+        return json_response({
+            "instance_url": instance, "conversation_data_url": f"{instance}/platform/engagement/v1.0",
+            "clients": [client.shown() for client in self._org.identities.clients],
+        })  # fmt: skip
+
+    def _register(self, asked: dict[str, Any]) -> Any:
+        secret, pem = asked.get("client_secret"), asked.get("public_key")
+        if not asked.get("client_id") or not (secret or pem):
+            raise ValueError("a client has a client_id and a client_secret or a public_key (PEM)")
+        username = asked.get("username") or f"{asked['client_id']}@northpine.example"
+        client = Client(asked["client_id"], secret, username, asked.get("user_id") or self._user_of(username),
+                        tuple(asked.get("scopes") or ("api", "sfap_api")),
+                        load_public_key(pem) if pem else None)  # fmt: skip
+        self._org.identities.register(client)
+        return client.shown()
+
+    def _user_of(self, username: str) -> str:
+        """The user that has this name already, so that two apps can share a run-as user; else a new id."""
+        known = {client.username: client.user_id for client in self._org.identities.clients}
+        return known.get(username) or f"005AA0{secrets.token_hex(6)}"[:15] + "AAA"
+
+    def _clock(self) -> dict[str, Any]:
+        return {"now": self._org.clock.iso(), "frozen": self._org.clock.frozen}
+
+    def _set_clock(self, asked: dict[str, Any]) -> Any:
+        clock = self._org.clock
+        if asked.get("real"):
+            clock.release()
+        elif "now" in asked:
+            clock.set(datetime.fromisoformat(asked["now"]))
+        elif "advance_seconds" in asked:
+            clock.advance(float(asked["advance_seconds"]))
+        else:
+            raise ValueError('give {"now": iso}, {"advance_seconds": n} or {"real": true}')
+        return self._clock()
+
+    def _set_switches(self, asked: dict[str, Any]) -> Any:
+        self._org.switches.set(asked)
+        return self._org.switches.described()
+
+    def _set_limits(self, asked: dict[str, Any]) -> Any:
+        self._org.limits = self._org.limits.changed(asked)
+        return asdict(self._org.limits)
+
+    def _counters(self) -> dict[str, Any]:
+        org = self._org
+        return org.counters.shown(org.clock.elapsed(), org.limits) | {"api_requests": org.api_requests}
+
+    def _requests(self, request: Request) -> Response:
+        return json_response({"requests": [asdict(noted) for noted in self._org.counters.requests]})
+
+    def _reset_counters(self, asked: dict[str, Any]) -> Any:
+        self._org.counters = type(self._org.counters)()
+        return self._counters()
+
+    def _truth_entries(self, request: Request) -> Response:
+        day = _day(request.query_params.get("day"))
+        if day is None:
+            return _wrong("give ?day=YYYY-MM-DD")
+        return json_response({"day": day.isoformat(), "entries": entries_of(self._org, day)})
+
+    def _truth_records(self, request: Request) -> Response:
+        sobject, day = request.query_params.get("sobject", ""), request.query_params.get("day")
+        if sobject not in {found.name for found in self._org.tables().sobjects()} or (day and _day(day) is None):
+            return _wrong("give ?sobject=<object of this org>[&day=YYYY-MM-DD]")
+        return json_response({"sobject": sobject, "records": records_of(self._org, sobject, _day(day))})
+
+    def _reset(self, asked: dict[str, Any]) -> Any:
+        self._org.reset()
+        return {"now": self._org.clock.iso()}
+
+
+def _commanded(command: Command) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        body = await request.body()
+        try:
+            asked = json.loads(body) if body else {}
+            if not isinstance(asked, dict):
+                raise ValueError("the body is a JSON object")
+            return json_response(command(asked))
+        except (ValueError, TypeError) as error:
+            return _wrong(str(error))
+
+    return handle
+
+
+def _wrong(message: str) -> Response:
+    return json_response({"error": message}, 400)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None

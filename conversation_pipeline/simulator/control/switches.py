@@ -1,0 +1,82 @@
+"""Everything that may be one way or another: name, meaning, what is assumed unless told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One switch; `choices` bounds a text, a number or a boolean is bounded by its type and `least`."""
+
+    name: str
+    default: Any
+    meaning: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+
+
+SWITCHES = (
+    Switch("payload_form", "string", "entryPayload as JSON text, as an object, or one or the other by entry",
+           ("string", "object", "mixed")),
+    Switch("page_tokens", True, "conversation-entries tells nextPageToken when there is more; off: it never does"),
+    Switch("entry_page_size", 1000, "entries a page without recordLimit (25 as in the Connect road, or 1000)", least=1),
+    Switch("entry_order", "newest_first", "order of conversation-entries", ("newest_first", "oldest_first")),
+    Switch("retry_after", True, "429 of conversation-entries carries Retry-After in seconds"),
+    Switch("voice_settle_minutes", 3, "minutes from the end of a call until its entries can be read", least=0),
+    Switch("commit_delay_seconds", 0, "a row becomes visible this long after its SystemModstamp (late commits)", least=0),
+    Switch("query_page_rows", 2000, "most records of a query page, whatever Sforce-Query-Options asks", least=1),
+    Switch("per_app_usage", False, "Sforce-Limit-Info carries the per-app-api-usage tail"),
+    Switch("limits_permission", True, "the user may read /limits; off: 403 INSUFFICIENT_ACCESS"),
+    Switch("jwt_session_errors", False, "expired tokens answer INVALID_AUTH_HEADER instead of INVALID_SESSION_ID"),
+    Switch("token_life_seconds", 7200, "life of an access token, sliding with each use", least=0),
+    Switch("network_delay_min_ms", 0, "shortest delay on the way to the org, and again on the way back", least=0),
+    Switch("network_delay_max_ms", 0, "longest usual delay; each way is drawn evenly between the two", least=0),
+    Switch("network_delay_rare_ms", 0, "the delay of the rare slow way", least=0),
+    Switch("network_delay_rare_share", 0.01, "how often a way is a slow one, 0 to 1", least=0),
+)  # fmt: skip
+
+
+class Switches:
+    """The switches' current positions."""
+
+    def __init__(self) -> None:
+        self._by_name = {switch.name: switch for switch in SWITCHES}
+        self._values: dict[str, Any] = {switch.name: switch.default for switch in SWITCHES}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """
+        Move switches; all or none.
+
+        Raises:
+          ValueError: an unknown switch, or a value that it cannot take.
+        """
+        for name, value in values.items():
+            self._check(name, value)
+        self._values.update(values)
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """Name to meaning, default, current value and choices."""
+        return {
+            switch.name: {"meaning": switch.meaning, "default": switch.default, "current": self[switch.name]}
+            | ({"choices": list(switch.choices)} if switch.choices else {})
+            for switch in SWITCHES
+        }
+
+    def _check(self, name: str, value: Any) -> None:
+        switch = self._by_name.get(name)
+        if switch is None:
+            raise ValueError(f"no switch {name!r}; GET /simulator/switches lists them")
+        if switch.choices and value not in switch.choices:
+            raise ValueError(f"{name} is one of {', '.join(switch.choices)}")
+        if isinstance(switch.default, bool) and not isinstance(value, bool):
+            raise ValueError(f"{name} is true or false")
+        if switch.least is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or value < switch.least
+        ):
+            raise ValueError(f"{name} is a number not below {switch.least:g}")

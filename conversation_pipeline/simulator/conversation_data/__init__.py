@@ -1,0 +1,1 @@
+"""The Conversation Data API: the entries of one conversation with their payloads."""

@@ -1,0 +1,91 @@
+"""GET /platform/engagement/v1.0/conversation-entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conversation_pipeline.simulator.control.counters import ENTRIES
+from conversation_pipeline.simulator.control.limits import Bucket
+from conversation_pipeline.simulator.conversation_data.model import MAX_RECORDS, Selection, place_of, readable, select
+from conversation_pipeline.simulator.conversation_data.wire import page, refused
+from conversation_pipeline.simulator.endpoint import Endpoint, bearer
+from conversation_pipeline.simulator.org import Org
+
+BASE = "/platform/engagement/v1.0"
+_FOREVER = 2**63 - 1
+
+
+def endpoints(org: Org) -> Iterable[Endpoint]:
+    """The Conversation Data room."""
+    room = _Room(org)
+    yield Endpoint(ENTRIES, f"{BASE}/conversation-entries", ("GET",), room.entries)
+
+
+class _BadParameter(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class _Room:
+    def __init__(self, org: Org) -> None:
+        self._org = org
+
+    def entries(self, request: Request) -> Response:
+        org = self._org
+        session = org.identities.session(bearer(request) or "", org.switches["token_life_seconds"])
+        if session is None or session.token.count(".") != 2 or "sfap_api" not in session.client.scopes:
+            return refused(401, 401, "The access token is missing, expired, or not a JWT with scope sfap_api")
+        wait = org.buckets.setdefault(session.client.user_id, Bucket()).take(org.clock.elapsed(), org.limits)
+        if wait is not None:
+            headers = {"retry-after": str(max(1, math.ceil(wait)))} if org.switches["retry_after"] else None
+            return refused(429, 429, "Too many requests for this execution user", headers)
+        try:
+            identifier, selection = self._asked(request)
+        except _BadParameter as error:
+            return refused(400, error.code, error.message)
+        conversation = org.world.conversation(identifier, org.clock.now)
+        if conversation is None:
+            return refused(404, 10018, "The conversation identifier isn't valid")
+        org.counters.active.touch(identifier, org.clock.elapsed(), org.limits)
+        found = readable(conversation.entries, org.clock.now_ms, org.voice_settle_ms())
+        entries, token = select(found, selection)
+        return page(entries, token if org.switches["page_tokens"] else None, org.switches["payload_form"])
+
+    def _asked(self, request: Request) -> tuple[str, Selection]:
+        asked = request.query_params
+        identifier = asked.get("conversationIdentifier")
+        if not identifier:
+            raise _BadParameter(10018, "conversationIdentifier is required")
+        limit = _whole(asked.get("recordLimit"), self._org.switches["entry_page_size"], "recordLimit", 10092)
+        if not 1 <= limit <= MAX_RECORDS:
+            raise _BadParameter(10092, f"recordLimit is from 1 to {MAX_RECORDS}")
+        direction = asked.get("queryDirection")
+        if direction not in (None, "FromStart", "FromEnd"):
+            raise _BadParameter(400, "queryDirection is FromStart or FromEnd")
+        try:
+            after = place_of(asked["pageToken"]) if "pageToken" in asked else 0
+        except ValueError:
+            raise _BadParameter(400, "pageToken isn't valid") from None
+        newest_first = self._org.switches["entry_order"] == "newest_first" if direction is None else direction == "FromEnd"
+        return identifier, Selection(
+            _whole(asked.get("startTimestamp"), 0, "startTimestamp", 10090),
+            _whole(asked.get("endTimestamp"), _FOREVER, "endTimestamp", 10091),
+            limit,
+            newest_first,
+            after,
+        )
+
+
+def _whole(value: str | None, default: int, name: str, code: int) -> int:
+    if value is None:
+        return default
+    try:
+        return int(value)
+    except ValueError:
+        raise _BadParameter(code, f"{name} is a whole number") from None

@@ -1,0 +1,1 @@
+"""Tokens: client credentials and JWT bearer, and who a token stands for."""

@@ -1,0 +1,116 @@
+"""One running org: its world, clock, switches, limits, clients and books, shared by all rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from conversation_pipeline.simulator.control.clock import Clock
+from conversation_pipeline.simulator.control.counters import Counters
+from conversation_pipeline.simulator.control.faults import Faults
+from conversation_pipeline.simulator.control.limits import Bucket, Limits
+from conversation_pipeline.simulator.control.switches import Switches
+from conversation_pipeline.simulator.oauth.model import Client, Identities
+from conversation_pipeline.simulator.world.builder import Recipe
+from conversation_pipeline.simulator.world.records import Row
+from conversation_pipeline.simulator.world.schema import PREFIXES, SOBJECTS, SObject, sobject_named, without
+from conversation_pipeline.simulator.world.world import World
+
+DEFAULT_HISTORY = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What an org starts from: seed, first complete day, conversations a working day, and where its clock stands."""
+
+    seed: int = 7
+    first_day: date | None = None
+    conversations_per_day: int = 50
+    now: datetime | None = None
+
+
+@dataclass(slots=True)
+class Visibility:
+    """What the integration user may not see: columns by field-level security, whole objects."""
+
+    hidden: dict[str, frozenset[str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+
+
+class Org:
+    """The state behind every room."""
+
+    def __init__(self, seed: Seed) -> None:
+        self.seed = seed
+        self._first_day = seed.first_day or (
+            datetime.fromtimestamp(Clock(seed.now).now, UTC).date() - DEFAULT_HISTORY
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first state of the org; everything that was switched, added or counted is gone."""
+        self.clock = Clock(self.seed.now)
+        self.world = World(Recipe(self.seed.seed, self.seed.conversations_per_day), self._first_day)
+        self.switches = Switches()
+        self.limits = Limits()
+        self.counters = Counters()
+        self.faults = Faults()
+        self.visibility = Visibility()
+        self.buckets: dict[str, Bucket] = {}
+        self.api_requests = 0
+        self.identities = Identities(self.world.cast.organization_id, self.clock)
+        for client in self._first_clients():
+            self.identities.register(client)
+
+    def tables(self) -> Tables:
+        """The org's rows as a query sees them now."""
+        return Tables(self)
+
+    def voice_settle_ms(self) -> int:
+        """How long after a call's end its entries can be read."""
+        return round(self.switches["voice_settle_minutes"] * 60_000)
+
+    def _first_clients(self) -> Iterable[Client]:
+        cast = self.world.cast
+        secret = f"simulated-secret-{self.seed.seed}"
+        yield Client("integration-client", secret, "integrationuser@northpine.example", cast.integration_user_id,
+                     ("api", "sfap_api"))  # fmt: skip
+        for place, user_id in enumerate(cast.execution_user_ids, start=1):
+            yield Client(f"execution-client-{place}", f"{secret}-{place}", f"executionuser{place}@northpine.example",
+                         user_id, ("api", "sfap_api"))  # fmt: skip
+
+
+class Tables:
+    """The org's objects and rows at one instant, as the integration user may see them."""
+
+    def __init__(self, org: Org) -> None:
+        self.now = org.clock.now
+        self._org = org
+        # A row that is committed late carries the older stamp all the same.
+        self._seen_at = self.now - int(org.switches["commit_delay_seconds"])
+
+    def sobject(self, name: str) -> SObject | None:
+        """The object without hidden columns, or None when this org does not show it."""
+        sobject = sobject_named(name)
+        if sobject is None or sobject.name in self._org.visibility.absent:
+            return None
+        hidden = self._org.visibility.hidden.get(sobject.name)
+        return without(sobject, hidden) if hidden else sobject
+
+    def sobjects(self) -> list[SObject]:
+        """Every object this org shows."""
+        return [found for name in SOBJECTS if (found := self.sobject(name)) is not None]
+
+    def rows(self, sobject: str, *, include_deleted: bool) -> Iterable[Row]:
+        """The rows of an object; soft-deleted ones only if asked."""
+        rows = self._org.world.rows(sobject, self._seen_at)
+        return rows if include_deleted else (row for row in rows if not row["IsDeleted"])
+
+    def row(self, identifier: str, *, include_deleted: bool) -> tuple[str, Row] | None:
+        """The row with that id and its object."""
+        record = self._org.world.record(identifier)
+        row = record.as_of(self._seen_at) if record else None
+        if row is None or (row["IsDeleted"] and not include_deleted):
+            return None
+        return PREFIXES[identifier[:3]], row

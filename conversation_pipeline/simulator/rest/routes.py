@@ -1,0 +1,160 @@
+"""Paths of the core REST API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conversation_pipeline.simulator.endpoint import Endpoint, json_response
+from conversation_pipeline.simulator.oauth.model import Session
+from conversation_pipeline.simulator.org import Org
+from conversation_pipeline.simulator.rest.model import (
+    VERSIONS,
+    Cursor,
+    Cursors,
+    describe,
+    sobject_summary,
+    well_formed,
+)
+from conversation_pipeline.simulator.rest.wire import Authenticated, authenticated, errors, page
+from conversation_pipeline.simulator.soql.evaluate import run
+from conversation_pipeline.simulator.soql.grammar import parse
+
+_DATA = "/services/data/v{version}"
+_BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
+
+
+def endpoints(org: Org) -> Iterable[Endpoint]:
+    """The core REST room; every path is also there with a trailing slash, as real clients ask."""
+    room = _Room(org)
+
+    def get(name: str, path: str, handler: Authenticated) -> Iterable[Endpoint]:
+        guarded = authenticated(org, room.versioned(handler))
+        yield Endpoint(f"rest.{name}", _DATA + path, ("GET",), guarded)
+        yield Endpoint(f"rest.{name}", _DATA + path + "/", ("GET",), guarded)
+
+    for path in ("/services/data", "/services/data/"):
+        yield Endpoint("rest.versions", path, ("GET",), room.versions)
+    yield from get("resources", "", room.resources)
+    yield from get("sobjects", "/sobjects", room.sobjects)
+    yield from get("describe", "/sobjects/{sobject}/describe", room.describe)
+    yield from get("limits", "/limits", room.limits)
+    yield from get("record_count", "/limits/recordCount", room.record_count)
+    yield from get("query", "/query", room.query)
+    yield from get("query_all", "/queryAll", room.query_all)
+    yield from get("query_more", "/query/{locator}", room.query_more)
+    yield from get("query_more", "/queryAll/{locator}", room.query_more)
+
+
+class _Room:
+    def __init__(self, org: Org) -> None:
+        self._org = org
+        self._cursors = Cursors()
+
+    def versioned(self, handler: Authenticated) -> Authenticated:
+        """Refuse versions that this org does not speak."""
+
+        def handle(request: Request, session: Session) -> Response:
+            if _version(request) not in {f"{number}.0" for _, number in VERSIONS}:
+                return errors(404, "NOT_FOUND", "The requested resource does not exist")
+            return handler(request, session)
+
+        return handle
+
+    def versions(self, request: Request) -> Response:
+        return json_response([
+            {"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
+            for label, number in VERSIONS
+        ])  # fmt: skip
+
+    def resources(self, request: Request, session: Session) -> Response:
+        base = _base(request)
+        return json_response({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits")})
+
+    def sobjects(self, request: Request, session: Session) -> Response:
+        base = _base(request)
+        found = [sobject_summary(sobject, base) for sobject in self._org.tables().sobjects()]
+        return json_response({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found})
+
+    def describe(self, request: Request, session: Session) -> Response:
+        sobject = self._org.tables().sobject(request.path_params["sobject"])
+        if sobject is None:
+            return errors(404, "NOT_FOUND", "The requested resource does not exist")
+        return json_response(describe(sobject, _base(request)))
+
+    def limits(self, request: Request, session: Session) -> Response:
+        if not self._org.switches["limits_permission"]:
+            return errors(403, "INSUFFICIENT_ACCESS", "insufficient access rights: View Setup and Configuration")
+        daily = self._org.limits.daily_api_requests
+        fixed = {"DailyBulkApiBatches": 15_000, "DailyBulkV2QueryJobs": 10_000, "DailyBulkV2QueryFileStorageMB": 976_562,
+                 "ConcurrentAsyncGetReportInstances": 200, "DataStorageMB": 10_240, "FileStorageMB": 102_400,
+                 "HourlyAsyncReportRuns": 1_200, "HourlySyncReportRuns": 500,
+                 "StreamingApiConcurrentClients": 2_000}  # fmt: skip
+        content = {"DailyApiRequests": {"Max": daily, "Remaining": max(0, daily - self._org.api_requests)}}
+        return json_response(content | {name: {"Max": most, "Remaining": most} for name, most in fixed.items()})
+
+    def record_count(self, request: Request, session: Session) -> Response:
+        tables = self._org.tables()
+        names = [name for name in request.query_params.get("sObjects", "").split(",") if name]
+        wanted = [sobject for name in names if (sobject := tables.sobject(name))] if names else tables.sobjects()
+        counted = [
+            {"count": sum(1 for _ in tables.rows(sobject.name, include_deleted=False)), "name": sobject.name}
+            for sobject in wanted
+        ]
+        return json_response({"sObjects": counted})
+
+    def query(self, request: Request, session: Session) -> Response:
+        return self._first_page(request, session, include_deleted=False)
+
+    def query_all(self, request: Request, session: Session) -> Response:
+        return self._first_page(request, session, include_deleted=True)
+
+    def query_more(self, request: Request, session: Session) -> Response:
+        locator = request.path_params["locator"]
+        found = self._cursors.find(locator, self._org.clock.elapsed())
+        if found is None:
+            code = "INVALID_QUERY_LOCATOR" if well_formed(locator) else "INVALID_QUERY_LOCATOR_FORMAT"
+            return errors(400, code, "invalid query locator")
+        identifier, cursor, start = found
+        if cursor.token != session.token:
+            return errors(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        return self._page(request, identifier, cursor, start)
+
+    def _first_page(self, request: Request, session: Session, *, include_deleted: bool) -> Response:
+        soql = request.query_params.get("q")
+        if soql is None:
+            return errors(400, "MALFORMED_QUERY", "A query string has to be specified")
+        result = run(parse(soql), self._org.tables(), include_deleted=include_deleted)
+        cursor = Cursor(session.token, result, self._page_rows(request), self._org.clock.elapsed())
+        return self._page(request, None, cursor, 0)
+
+    def _page_rows(self, request: Request) -> int:
+        match = _BATCH_SIZE.search(request.headers.get("sforce-query-options", ""))
+        asked = min(2000, max(200, int(match[1]))) if match else 2000
+        return min(asked, int(self._org.switches["query_page_rows"]))
+
+    def _page(self, request: Request, identifier: str | None, cursor: Cursor, start: int) -> Response:
+        base, result = _base(request), cursor.result
+        end = start + cursor.page_rows
+        done = end >= len(result.rows)
+        content: dict[str, object] = {"totalSize": result.total, "done": done}
+        if not done:
+            identifier = identifier or self._cursors.open(cursor)
+            content["nextRecordsUrl"] = f"{base}/query/{identifier}-{end}"
+        records = [
+            json.dumps(result.render(row, base), ensure_ascii=False, separators=(",", ":"))
+            for row in result.rows[start:end]
+        ]
+        return page(content, records)
+
+
+def _version(request: Request) -> str:
+    return str(request.path_params["version"])
+
+
+def _base(request: Request) -> str:
+    return f"/services/data/v{_version(request)}"

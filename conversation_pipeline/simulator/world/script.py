@@ -1,0 +1,130 @@
+"""The desk at which a conversation is written: a moving clock, the entries in order, the records they leave behind."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
+from conversation_pipeline.simulator.world.ids import record_id
+from conversation_pipeline.simulator.world.people import Cast
+from conversation_pipeline.simulator.world.records import Change, Record, Row
+from conversation_pipeline.simulator.world.schema import SOBJECTS
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One conversation of the world: its identifier, its entries by time, the records it leaves in the org."""
+
+    identifier: str
+    record_id: str
+    entries: list[Entry] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+
+class Script:
+    """
+    Writes one conversation.
+
+    Everything drawn comes from `rng`, so a conversation is a function of the seed, its day and its place in the day.
+    `now` is UTC epoch milliseconds and only moves forward.
+    """
+
+    def __init__(self, rng: random.Random, cast: Cast, first_number: int, start: int) -> None:
+        self.rng = rng
+        self.cast = cast
+        self.now = start
+        self._numbers = iter(range(first_number, first_number + 1_000))
+        self.conversation = Conversation(self.uuid(), self.new_id("Conversation"))
+
+    def uuid(self) -> str:
+        """A fresh lower-case UUID."""
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    def new_id(self, sobject: str) -> str:
+        """A fresh record id of that object."""
+        return record_id(SOBJECTS[sobject].key_prefix, next(self._numbers))
+
+    def number(self) -> int:
+        """A fresh number that no other record of the world has."""
+        return next(self._numbers)
+
+    @property
+    def second(self) -> int:
+        """The current instant in whole seconds, as SOQL sees it."""
+        return self.now // 1000
+
+    def wait(self, low: float, high: float) -> None:
+        """Let a random number of seconds pass."""
+        self.now += round(self.rng.uniform(low, high) * 1000)
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return self.rng.random() < probability
+
+    def add(self, sobject: str, values: Row, *, at: int | None = None, identifier: str | None = None) -> Record:
+        """Create a record now, or at another second; objects with an auto-number get one."""
+        number = self.number()
+        shape = SOBJECTS[sobject]
+        row: Row = {}
+        name = shape.field("Name")
+        if name is not None and name.auto_number:
+            row["Name"] = f"{number % 100_000_000:08d}"
+        row.update(values)
+        record = Record(
+            sobject,
+            identifier or record_id(shape.key_prefix, number),
+            [Change(self.second if at is None else at, row)],
+            self.cast.integration_user_id,
+        )
+        self.conversation.records.append(record)
+        return record
+
+    def write(
+        self,
+        entry_type: str,
+        sender: Speaker,
+        body: dict[str, Any],
+        *,
+        record: str | None,
+        visibility: str | None = "Default",
+        modality: str | None = "Messaging",
+        duration: int = 0,
+    ) -> Entry:
+        """Append an entry; the clock moves on by the server's few milliseconds."""
+        identifier = self.uuid()
+        latency = self.rng.randrange(20, 400)
+        client_at = self.now
+        if sender.role == "EndUser" and self.chance(0.04):
+            # A phone that was off-line, or whose clock is wrong: client time is not monotonic.
+            client_at -= self.rng.randrange(2_000, 90_000)
+        self.now += latency + duration
+        payload = {"entryType": entry_type, "id": identifier, **body}
+        message_type, format_type, text = text_of(payload)
+        related: tuple[str, ...] = ()
+        if record is not None and sender.role != "Chatbot":
+            # 15 characters in the messaging store; calls that were associated later carry 18.
+            related = (record[:15] if record.startswith("0Mw") or self.chance(0.5) else record,)
+        entry = Entry(
+            identifier,
+            entry_type,
+            json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+            sender,
+            None if sender.display_name is None or self.chance(0.06) else sender.display_name,
+            self.now,
+            client_at,
+            duration,
+            modality,
+            visibility,
+            related,
+            record,
+            None,
+            message_type,
+            format_type,
+            text,
+        )
+        self.conversation.entries.append(entry)
+        return entry

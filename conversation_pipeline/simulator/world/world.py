@@ -1,0 +1,88 @@
+"""The world over time: days are built when the clock reaches them, rows and entries are read as of an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from conversation_pipeline.simulator.world.builder import Recipe, conversations_born
+from conversation_pipeline.simulator.world.entries import Entry
+from conversation_pipeline.simulator.world.people import cast
+from conversation_pipeline.simulator.world.records import Record, Row
+from conversation_pipeline.simulator.world.schema import SOBJECTS
+from conversation_pipeline.simulator.world.script import Conversation
+
+LONGEST_CONVERSATION = timedelta(days=8)
+"""No conversation of the world goes on longer than this after its first message."""
+
+
+class World:
+    """
+    Everything that exists in the org.
+
+    The content of a day depends on the recipe and the day alone. Conversations that began before `first_day` and go
+    on after it are there with their past: the org did not begin on the first day, it is only complete from then on.
+    """
+
+    def __init__(self, recipe: Recipe, first_day: date) -> None:
+        self.recipe = recipe
+        self.first_day = first_day
+        self.cast = cast(recipe.seed)
+        self.conversations: dict[str, Conversation] = {}
+        self._records: dict[str, list[Record]] = {name: [] for name in SOBJECTS}
+        self._by_id: dict[str, Record] = {}
+        self._next_day = first_day - LONGEST_CONVERSATION
+        for record in self.cast.records:
+            self.add_record(record)
+
+    def reach(self, now: int) -> None:
+        """Build every day that has begun at `now` (UTC epoch seconds)."""
+        today = datetime.fromtimestamp(now, UTC).date()
+        while self._next_day <= today:
+            for conversation in conversations_born(self.recipe, self.cast, self._next_day):
+                if self._next_day >= self.first_day or _day_of(conversation.entries[-1].at) >= self.first_day:
+                    self._add(conversation)
+            self._next_day += timedelta(days=1)
+
+    def add_record(self, record: Record) -> None:
+        """Put a record into the org; its id must be new."""
+        self._records[record.sobject].append(record)
+        self._by_id[record.id] = record
+
+    def record(self, identifier: str) -> Record | None:
+        """The record with that 18-character id."""
+        return self._by_id.get(identifier)
+
+    def rows(self, sobject: str, now: int) -> Iterator[Row]:
+        """The rows of an object that exist at `now`, soft-deleted ones included."""
+        self.reach(now)
+        for record in self._records[sobject]:
+            row = record.as_of(now)
+            if row is not None:
+                yield row
+
+    def conversation(self, identifier: str, now: int) -> Conversation | None:
+        """The conversation with that identifier, if it has begun at `now` (UTC epoch seconds)."""
+        self.reach(now)
+        found = self.conversations.get(identifier)
+        if found is None:
+            return None
+        record = self._by_id.get(found.record_id)
+        return found if record is None or record.changes[0].at <= now else None
+
+    def entries_on(self, day: date, now: int) -> Iterable[tuple[Conversation, Entry]]:
+        """Every entry with a transcripted timestamp on that UTC day, whether it can be read yet or not."""
+        self.reach(now)
+        for conversation in self.conversations.values():
+            for entry in conversation.entries:
+                if _day_of(entry.at) == day:
+                    yield conversation, entry
+
+    def _add(self, conversation: Conversation) -> None:
+        self.conversations[conversation.identifier] = conversation
+        for record in conversation.records:
+            self.add_record(record)
+
+
+def _day_of(milliseconds: int) -> date:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
