@@ -69,7 +69,7 @@ class Org:
 
     def voice_settle_ms(self) -> int:
         """How long after a call's end its entries can be read."""
-        return round(self.switches["voice_settle_minutes"] * 60_000)
+        return round(float(self.switches["voice_settle_minutes"]) * 60_000)
 
     def _first_clients(self) -> Iterable[Client]:
         cast = self.world.cast

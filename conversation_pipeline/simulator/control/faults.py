@@ -85,6 +85,10 @@ class Faults:
         self.rules.append(fault)
         return fault
 
+    def clear(self) -> None:
+        """Forget every rule."""
+        self.rules.clear()
+
     def strike(self, route: str, path: str, method: str, conversation_identifier: str | None) -> dict[str, Any] | None:
         """The effect that this request meets, or None."""
         for rule in self.rules:

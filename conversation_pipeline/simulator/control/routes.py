@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -12,11 +11,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conversation_pipeline.simulator.control.edits import edit_records, hide, put_entries
 from conversation_pipeline.simulator.control.truth import entries_of, records_of
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Client, load_public_key
 from conversation_pipeline.simulator.org import Org
+from conversation_pipeline.simulator.world.ids import record_id
 
+_FIRST_FREE_USER = 1_000
 Command = Callable[[dict[str, Any]], Any]
 
 
@@ -53,6 +55,12 @@ class _Room:
         yield get("truth/entries", self._truth_entries)
         yield get("truth/records", self._truth_records)
         yield post("reset", self._reset)
+        yield get("faults", lambda request: json_response(self._faults()))
+        yield post("faults", self._add_fault)
+        yield Endpoint("control.faults", "/simulator/faults", ("DELETE",), self._clear_faults)
+        yield post("hide", lambda asked: hide(self._org, asked))
+        yield post("entries", lambda asked: put_entries(self._org, asked))
+        yield post("records", lambda asked: edit_records(self._org, asked))
 
     def _index(self, request: Request) -> Response:
         org = self._org
@@ -85,7 +93,7 @@ class _Room:
     def _user_of(self, username: str) -> str:
         """The user that has this name already, so that two apps can share a run-as user; else a new id."""
         known = {client.username: client.user_id for client in self._org.identities.clients}
-        return known.get(username) or f"005AA0{secrets.token_hex(6)}"[:15] + "AAA"
+        return known.get(username) or record_id("005", _FIRST_FREE_USER + len(known))
 
     def _clock(self) -> dict[str, Any]:
         return {"now": self._org.clock.iso(), "frozen": self._org.clock.frozen}
@@ -132,6 +140,16 @@ class _Room:
         if sobject not in {found.name for found in self._org.tables().sobjects()} or (day and _day(day) is None):
             return _wrong("give ?sobject=<object of this org>[&day=YYYY-MM-DD]")
         return json_response({"sobject": sobject, "records": records_of(self._org, sobject, _day(day))})
+
+    def _faults(self) -> dict[str, Any]:
+        return {"faults": [asdict(rule) for rule in self._org.faults.rules]}
+
+    def _add_fault(self, asked: dict[str, Any]) -> Any:
+        return asdict(self._org.faults.add(asked))
+
+    def _clear_faults(self, request: Request) -> Response:
+        self._org.faults.clear()
+        return json_response(self._faults())
 
     def _reset(self, asked: dict[str, Any]) -> Any:
         self._org.reset()

@@ -26,6 +26,8 @@ def page(entries: Sequence[Entry], next_token: str | None, payload_form: str) ->
 
 
 def _rendered(entry: Entry, payload_form: str) -> str:
+    if entry.verbatim is not None:
+        return json.dumps(entry.verbatim, ensure_ascii=False, separators=(",", ":"))
     as_object = payload_form == "object" or (payload_form == "mixed" and entry.coin % 2 == 0)
     payload = entry.payload if as_object else json.dumps(entry.payload, ensure_ascii=False)
     return f'{_head(entry)},"entryPayload":{payload}}}'

@@ -36,6 +36,7 @@ class Entry:
       record_id: the session or call that it belongs to, 18 characters, whether the entry says so or not.
       settles_after: for voice, the end of the conversation: the entry cannot be read before that and the delay.
       text: what the reader saw where the payload tells it.
+      verbatim: for an entry that was put in by hand, the JSON that the reply repeats member by member.
     """
 
     identifier: str
@@ -54,6 +55,7 @@ class Entry:
     message_type: str | None = None
     format_type: str | None = None
     text: str | None = None
+    verbatim: dict[str, Any] | None = None
 
     def visible_from(self, voice_settle_ms: int) -> int:
         """The first instant (UTC epoch milliseconds) at which an API returns this entry."""

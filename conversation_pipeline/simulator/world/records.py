@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
@@ -36,8 +38,9 @@ class Record:
     _seen: tuple[int, Row] | None = field(default=None, repr=False)
 
     def change(self, at: int, values: Row, *, by_user: bool = True) -> None:
-        """Append a commit; it never lies before the one that is there."""
-        self.changes.append(Change(max(at, self.changes[-1].at), values, by_user))
+        """Add a commit where it belongs in time; never before the record was created."""
+        bisect.insort(self.changes, Change(max(at, self.changes[0].at), values, by_user), key=attrgetter("at"))
+        self._seen = None
 
     def as_of(self, now: int) -> Row | None:
         """The row that a query sees at `now` (UTC epoch seconds); None before its creation and after a purge."""
@@ -57,6 +60,7 @@ class Record:
                 modified = change.at
         row.setdefault("CreatedDate", self.changes[0].at)
         row.setdefault("LastModifiedById", self.created_by)
-        row["LastModifiedDate"] = modified
-        row["SystemModstamp"] = self.changes[count - 1].at
+        last = self.changes[count - 1]
+        row["LastModifiedDate"] = last.values.get("LastModifiedDate", modified)
+        row["SystemModstamp"] = last.values.get("SystemModstamp", last.at)
         return row

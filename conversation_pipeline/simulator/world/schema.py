@@ -8,6 +8,7 @@ documentation does not tell are the simulator's own [assumed]; describe shows th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 NUMERIC = frozenset({"int", "double"})
 TEXTUAL = frozenset({"string", "picklist", "textarea", "email", "phone", "url", "reference", "id"})
@@ -68,23 +69,23 @@ class SObject:
         return next((f for f in self.fields if f.relationship_name and f.relationship_name.lower() == wanted), None)
 
 
-def _text(name: str, length: int = 255, **more: bool) -> Field:
+def _text(name: str, length: int = 255, **more: Any) -> Field:
     return Field(name, "string", length, **more)
 
 
-def _area(name: str, length: int, **more: bool) -> Field:
+def _area(name: str, length: int, **more: Any) -> Field:
     return Field(name, "textarea", length, **{"filterable": False, **more})
 
 
-def _pick(name: str, *values: str, length: int = 255, **more: bool) -> Field:
+def _pick(name: str, *values: str, length: int = 255, **more: Any) -> Field:
     return Field(name, "picklist", length, picklist=values, **more)
 
 
-def _instant(name: str, **more: bool) -> Field:
+def _instant(name: str, **more: Any) -> Field:
     return Field(name, "datetime", **more)
 
 
-def _whole(name: str, digits: int = 9, **more: bool) -> Field:
+def _whole(name: str, digits: int = 9, **more: Any) -> Field:
     return Field(name, "int", digits, **more)
 
 
@@ -92,11 +93,11 @@ def _number(name: str) -> Field:
     return Field(name, "double", 18)
 
 
-def _flag(name: str, **more: bool) -> Field:
+def _flag(name: str, **more: Any) -> Field:
     return Field(name, "boolean", nillable=False, **more)
 
 
-def _lookup(name: str, *targets: str, **more: bool) -> Field:
+def _lookup(name: str, *targets: str, **more: Any) -> Field:
     relationship = name.removesuffix("Id") if name.endswith("Id") else None
     return Field(name, "reference", 18, reference_to=targets, relationship_name=relationship, **more)
 

@@ -49,6 +49,14 @@ class World:
         self._records[record.sobject].append(record)
         self._by_id[record.id] = record
 
+    def records_of(self, sobject: str) -> list[Record]:
+        """The records of an object that have been built, whatever their time."""
+        return self._records[sobject]
+
+    def count(self) -> int:
+        """How many records have been built."""
+        return len(self._by_id)
+
     def record(self, identifier: str) -> Record | None:
         """The record with that 18-character id."""
         return self._by_id.get(identifier)

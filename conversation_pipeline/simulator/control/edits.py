@@ -1,0 +1,186 @@
+"""Changes to the world by hand: rows and entries that tests need, columns and objects that they hide."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import datetime
+from typing import Any
+
+from conversation_pipeline.simulator.org import Org, Visibility
+from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
+from conversation_pipeline.simulator.world.ids import record_id, to_18
+from conversation_pipeline.simulator.world.records import Change, Record, Row, Value
+from conversation_pipeline.simulator.world.schema import SOBJECTS, SObject
+from conversation_pipeline.simulator.world.script import Conversation
+
+_BY_HAND = 61 * 62**7
+"""Numbers of records that were put in by hand begin here, far above those of any day."""
+_METRICS = "MessagingSessionMetrics"
+
+
+def hide(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Hide columns by field-level security, or an object as a whole: `{"object", "fields": [...]}` or
+    `{"object", "absent": true}`; an empty list or false shows them again.
+
+    Raises:
+      ValueError: no such object or column.
+    """
+    sobject = _sobject(asked.get("object"))
+    hidden, absent = dict(org.visibility.hidden), set(org.visibility.absent)
+    if "fields" in asked:
+        unknown = [name for name in asked["fields"] if sobject.field(name) is None]
+        if unknown:
+            raise ValueError(f"{sobject.name} has no column {unknown[0]}")
+        hidden[sobject.name] = frozenset(asked["fields"])
+    if "absent" in asked:
+        absent = absent | {sobject.name} if asked["absent"] else absent - {sobject.name}
+    org.visibility = Visibility(hidden, frozenset(absent))
+    return {"hidden": {name: sorted(fields) for name, fields in hidden.items() if fields}, "absent": sorted(absent)}
+
+
+def put_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Put entries into a conversation: `{"conversationIdentifier", "entries": [entry, ...]}`.
+
+    An entry is the JSON that the API shall return, of any type and shape; `identifier`, `transcriptedTimestamp`
+    (now), `entryType`, `sender` and `entryPayload` are filled in where missing. An identifier that is there already
+    is replaced, as a redaction does.
+
+    Raises:
+      ValueError: no such conversation, or an entry that is not an object.
+    """
+    identifier = str(asked.get("conversationIdentifier"))
+    conversation = org.world.conversation(identifier, org.clock.now)
+    if conversation is None:
+        raise ValueError("no such conversation now; POST /simulator/records can insert a Conversation")
+    put = []
+    for given in asked.get("entries") or []:
+        if not isinstance(given, dict):
+            raise ValueError("an entry is a JSON object")
+        entry = _entry(org, given)
+        conversation.entries[:] = [e for e in conversation.entries if e.identifier != entry.identifier] + [entry]
+        put.append(entry.identifier)
+    conversation.entries.sort(key=lambda entry: entry.at)
+    return {"identifiers": put}
+
+
+def _entry(org: Org, given: dict[str, Any]) -> Entry:
+    identifier = str(given.get("identifier") or uuid.uuid4())
+    at = int(given.get("transcriptedTimestamp") or org.clock.now_ms)
+    sender = given.get("sender") or {"appType": "conversation", "subject": "system", "role": "System"}
+    kind = given.get("entryType") or "Message"
+    payload = given.get("entryPayload", {"entryType": kind, "id": identifier})
+    if not isinstance(payload, str) and org.switches["payload_form"] == "string":
+        payload = json.dumps(payload, ensure_ascii=False)
+    wire = {"identifier": identifier, "entryType": kind, "sender": sender, "relatedRecords": [],
+            "clientTimestamp": at, "clientDuration": 0, "transcriptedTimestamp": at,
+            **given, "entryPayload": payload}  # fmt: skip
+    related = [str(record) for record in wire["relatedRecords"] or []]
+    speaker = Speaker(sender.get("appType", ""), sender.get("subject", ""), sender.get("role", ""))
+    return Entry(
+        identifier, kind, payload if isinstance(payload, str) else json.dumps(payload), speaker,
+        wire.get("senderDisplayName"), at, int(wire["clientTimestamp"]), int(wire["clientDuration"]),
+        wire.get("modality"), wire.get("visibilityStrategy"), tuple(related),
+        to_18(related[0]) if related and len(related[0]) in (15, 18) else None, None,
+        *text_of(_parsed(payload)), verbatim=wire,
+    )  # fmt: skip
+
+
+def _parsed(payload: Any) -> dict[str, Any]:
+    try:
+        parsed = json.loads(payload) if isinstance(payload, str) else payload
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Change rows: `{"insert": [{"sobject", ...}], "update": [{"Id", ...}], "delete": [id], "undelete": [id],
+    "purge": [id], "at": iso}`.
+
+    Each is one commit at the clock's now, or at `at`; `delete` is soft, `purge` leaves nothing. Date-times are ISO
+    texts. A `SystemModstamp` among the values is kept as given, so that a late commit can be staged.
+
+    Raises:
+      ValueError: no such object, column or record.
+    """
+    at = _seconds(asked["at"]) if "at" in asked else org.clock.now
+    org.world.reach(at)
+    inserted = [_insert(org, dict(values), at) for values in asked.get("insert") or []]
+    for values in asked.get("update") or []:
+        record = _record(org, values.get("Id"))
+        record.change(at, _row(SOBJECTS[record.sobject], values))
+    for deleted, ids in ((True, asked.get("delete")), (False, asked.get("undelete"))):
+        for record in _with_details(org, ids or []):
+            record.change(at, {"IsDeleted": deleted})
+    for record in _with_details(org, asked.get("purge") or []):
+        record.gone_at = at
+    return {"inserted": inserted}
+
+
+def _insert(org: Org, values: dict[str, Any], at: int) -> str:
+    sobject = _sobject(values.pop("sobject", None))
+    number = _BY_HAND + org.world.count()
+    identifier = to_18(str(values["Id"])) if "Id" in values else record_id(sobject.key_prefix, number)
+    row: Row = {"Name": f"{number % 100_000_000:08d}"} if sobject.field("Name") else {}
+    row |= _row(sobject, values)
+    record = Record(sobject.name, identifier, [Change(at, row)], org.world.cast.integration_user_id)
+    org.world.add_record(record)
+    if sobject.name == "Conversation" and row.get("ConversationIdentifier"):
+        found = Conversation(str(row["ConversationIdentifier"]), identifier)
+        org.world.conversations.setdefault(found.identifier, found)
+    return identifier
+
+
+def _with_details(org: Org, ids: list[str]) -> list[Record]:
+    """The records of those ids, a session with its metrics rows: master-detail deletes cascade."""
+    masters = [_record(org, identifier) for identifier in ids]
+    named = {record.id for record in masters}
+    details = [
+        record
+        for record in org.world.records_of(_METRICS)
+        if record.changes[0].values.get("MessagingSessionId") in named
+    ]
+    return masters + details
+
+
+def _record(org: Org, identifier: Any) -> Record:
+    record = org.world.record(to_18(str(identifier)))
+    if record is None:
+        raise ValueError(f"no record {identifier}")
+    return record
+
+
+def _sobject(name: Any) -> SObject:
+    if name not in SOBJECTS:
+        raise ValueError(f"no object {name!r}; there are {', '.join(SOBJECTS)}")
+    return SOBJECTS[name]
+
+
+def _row(sobject: SObject, values: dict[str, Any]) -> Row:
+    row: Row = {}
+    for name, value in values.items():
+        field = sobject.field(name)
+        if field is None:
+            raise ValueError(f"{sobject.name} has no column {name}")
+        row[field.name] = _value(field.type, value)
+    row.pop("Id", None)
+    return row
+
+
+def _value(type_: str, value: Any) -> Value:
+    if value is None:
+        return None
+    if type_ == "datetime":
+        return _seconds(value)
+    return to_18(value) if type_ == "reference" else value  # type: ignore[no-any-return]
+
+
+def _seconds(iso: str) -> int:
+    instant = datetime.fromisoformat(iso)
+    if instant.tzinfo is None:
+        raise ValueError("a date-time needs a time zone, such as 2026-11-20T12:00:00Z")
+    return int(instant.timestamp())
