@@ -3,9 +3,12 @@
 from conversation_pipeline.storage.errors import PublishError, StagingError, StorageError, WarehouseError
 from conversation_pipeline.storage.lake import Lake, Receipt
 from conversation_pipeline.storage.staging import Pull, Staged, Staging
+from conversation_pipeline.storage.warehouse import Landed, Landing, Warehouse
 
 __all__ = [
     "Lake",
+    "Landed",
+    "Landing",
     "PublishError",
     "Pull",
     "Receipt",
@@ -13,5 +16,6 @@ __all__ = [
     "Staging",
     "StagingError",
     "StorageError",
+    "Warehouse",
     "WarehouseError",
 ]

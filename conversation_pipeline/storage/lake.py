@@ -180,24 +180,31 @@ class Lake:
         matches = (pattern.fullmatch(name) for name in self._store.names(dataset.name))
         return sorted(match[1] for match in matches if match)
 
-    def dataset(self, dataset: Dataset, partitions: Iterable[str] | None = None) -> pads.Dataset:
+    def dataset(
+        self, dataset: Dataset, partitions: Iterable[str] | None = None, *, day: bool = False
+    ) -> pads.Dataset:
         """
         Rows to scan, with the declared schema; files older than a column read as null there.
 
         Args:
             dataset: What to read.
             partitions: Days; those without a file are passed over. All by default.
+            day: Adds the folder's day as the last column, as readers of hive folders see it.
         """
         names = self._files(dataset, partitions)
+        folder = pa.schema([pa.field("day", pa.date32())] if day else [])
         return pads.dataset(
             [self._store.path(name) for name in names],
-            schema=dataset.schema,
+            schema=pa.schema([*dataset.schema, *folder]),
+            partitioning=pads.partitioning(folder, flavor="hive"),
             filesystem=self._store.filesystem,
             format="parquet",
         )
 
     def read(self, dataset: Dataset, partition: str | None) -> pa.Table:
-        """A partition's rows in the order of their key, with the declared schema; none where there is no file."""
+        """
+        A partition's rows in the order of their key, with the declared schema; none where there is no file.
+        """
         return self.dataset(dataset, None if partition is None else [partition]).to_table()
 
     def uri(self, dataset: Dataset, partition: str | None) -> str:
@@ -227,7 +234,9 @@ class Lake:
         promised: int | None,
         origin: dict[str, str | None],
     ) -> dict[str, Any]:
-        """Write the rows to the draft and hold them against what was promised; returns the footer's receipt."""
+        """
+        Write the rows to the draft and hold them against what was promised; returns the footer's receipt.
+        """
         dataset = place.dataset
         fit = (fitted(batch, dataset) for batch in batches)
         with closing(PartitionWriter(draft.path, dataset)) as writer:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage.errors import PublishError
-from conversation_pipeline.storage.sql import identifier, literal
+from conversation_pipeline.storage.sql import Text, sql
 
 _BATCH_ROWS = 16_384
 
@@ -153,15 +153,15 @@ def _sorted_in_memory(batches: list[pa.RecordBatch], dataset: Dataset) -> Iterat
 def _sorted_on_disk(
     rows: pa.RecordBatchReader, dataset: Dataset, memory: int, scratch: Path
 ) -> Iterator[pa.RecordBatch]:
-    key = ", ".join(identifier(name) for name in dataset.key)
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"SET memory_limit = '{max(memory // 2**20, 64)}MiB'")
-        connection.execute("SET temp_directory = " + literal(str(scratch)))
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(sql("SET memory_limit = {limit}", limit=Text(f"{max(memory // 2**20, 64)}MiB")))
+        connection.execute(sql("SET temp_directory = {folder}", folder=Text(scratch)))
         connection.register("rows", rows)
         try:
-            for batch in connection.sql(f"SELECT * FROM rows ORDER BY {key}").fetch_record_batch(_BATCH_ROWS):
+            ordered = connection.sql(sql("SELECT * FROM rows ORDER BY {key}", key=dataset.key))
+            for batch in ordered.to_arrow_reader(_BATCH_ROWS):
                 yield fitted(batch, dataset)
         except duckdb.Error as error:
             raise PublishError(

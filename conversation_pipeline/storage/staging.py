@@ -168,7 +168,7 @@ class Staging:
             with self._store.open(name) as file:
                 started_at = datetime.fromisoformat(json.loads(file.read())["started_at"])
         except FileNotFoundError:
-            # To the millisecond like records' times: what is fetched in this very instant belongs to the pull.
+            # To the millisecond like records' times: what is fetched this very instant belongs to the pull.
             started_at = _instant(_milliseconds(now))
             with self._store.draft(name) as draft:
                 draft.path.write_text(json.dumps({"started_at": started_at.isoformat()}))
