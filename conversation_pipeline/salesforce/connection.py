@@ -126,7 +126,7 @@ class Connection:
     store: QuotaStore
     meter: Meter = field(default_factory=Meter)
     timeouts: Timeouts = field(default_factory=Timeouts)
-    claims: Claims = lambda request: ()
+    claims: Claims = lambda _: ()
     transport: httpx.BaseTransport | None = None
 
     def __post_init__(self) -> None:
@@ -136,12 +136,8 @@ class Connection:
         inner = self.transport or httpx.HTTPTransport(limits=limits)
         self._client = httpx.Client(
             auth=self.auth,
-            transport=LeasedTransport(
-                MeteredTransport(inner, self.meter), self.store, self._claims_of, self.meter
-            ),
-            timeout=httpx.Timeout(
-                self.timeouts.headers, connect=self.timeouts.connect, pool=self.timeouts.headers
-            ),
+            transport=LeasedTransport(MeteredTransport(inner, self.meter), self.store, self._claims_of, self.meter),
+            timeout=httpx.Timeout(self.timeouts.headers, connect=self.timeouts.connect, pool=self.timeouts.headers),
             headers={"Accept": "application/json"},
         )
 

@@ -90,7 +90,7 @@ class ConversationData:
     org: str
     rate: Limit = CONVERSATION_DATA
     active: Limit = ACTIVE_CONVERSATIONS
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     _longest_page: int = field(default=0, init=False)
     _sends_tokens: bool = field(default=False, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -121,9 +121,7 @@ class ConversationData:
                 user = self.users[lease.index]
                 try:
                     with lease:
-                        answer = user.connection.get(
-                            "/conversation-entries", params, extensions={"lease": lease}
-                        )
+                        answer = user.connection.get("/conversation-entries", params, extensions={"lease": lease})
                 except Throttled as error:
                     # Somebody else uses this user too. It rests in every process; the retry need not wait for it.
                     rest = error.retry_after if error.retry_after is not None else self.rate.window.total_seconds()
@@ -165,7 +163,7 @@ class _Pager:
         self._window = (start, end)
         self._bodies: list[bytes] = []
         self._seen: set[str] = set()
-        self._fetched_at: datetime | None = None
+        self._answered_at: list[datetime] = []
 
     def read(self) -> Reading:
         start, end = self._window
@@ -173,15 +171,14 @@ class _Pager:
         while unread:
             first, last = unread.pop()
             unread += self._read_part(first, last)
-        assert self._fetched_at is not None
         return Reading(
-            self._identifier,
-            start,
-            end,
-            tuple(self._bodies),
-            self._fetched_at,
-            len(self._seen),
-            len(self._bodies),
+            conversation_identifier=self._identifier,
+            start=start,
+            end=end,
+            bodies=tuple(self._bodies),
+            fetched_at=min(self._answered_at),
+            entries=len(self._seen),
+            requests=len(self._bodies),
         )
 
     def _read_part(self, first: int, last: int) -> list[tuple[int, int]]:
@@ -224,8 +221,7 @@ class _Pager:
 
     def _ask(self, params: dict[str, str | int]) -> tuple[_Page, bool]:
         answer, page = self._api.get(self._identifier, params)
-        if self._fetched_at is None:
-            self._fetched_at = answer.server_time
+        self._answered_at.append(answer.server_time)
         identifiers = {entry.identifier for entry in page.conversation_entries}
         new = not identifiers <= self._seen
         self._seen |= identifiers

@@ -73,9 +73,7 @@ class TransientError(SalesforceError):
         retry_after: Seconds the service asked us to wait, or ``None``.
     """
 
-    def __init__(
-        self, message: str, *, code: str = "", status: int = 0, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, code: str = "", status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message, code=code, status=status)
         self.retry_after = retry_after
 

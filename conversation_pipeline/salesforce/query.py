@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -89,7 +89,7 @@ class Query:
 
     connection: Connection
     api_version: str = "66.0"
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
 
     def __post_init__(self) -> None:
         self._descriptions: dict[str, ObjectDescription] = {}

@@ -73,9 +73,7 @@ class Meter:
 
     def _reading(self) -> Meter:
         with self._lock:
-            return Meter(
-                self.requests, self.refused, self.retries, self.waited_seconds, self.received_bytes
-            )
+            return Meter(self.requests, self.refused, self.retries, self.waited_seconds, self.received_bytes)
 
 
 class MeteredTransport(httpx.BaseTransport):

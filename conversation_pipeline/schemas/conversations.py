@@ -68,13 +68,12 @@ CONVERSATION_ACTIVITY = Dataset(
         _instant("first_activity", "Earliest start among them."),
         _instant("last_activity", "Latest end among them; null while one is still open."),
         _instant("changed_at", "Latest change to any of their records."),
+        _instant("settled_at", "From when on the day's entries of this conversation no longer move."),
     ),
 )
 
 OPTION = pa.struct([("option_identifier", pa.string()), ("title", pa.string())])
-ATTACHMENT = pa.struct(
-    [("id", pa.string()), ("name", pa.string()), ("mime_type", pa.string()), ("url", pa.string())]
-)
+ATTACHMENT = pa.struct([("id", pa.string()), ("name", pa.string()), ("mime_type", pa.string()), ("url", pa.string())])
 LINK = pa.struct([("title", pa.string()), ("url", pa.string())])
 
 _ENTRY_FIELDS = (

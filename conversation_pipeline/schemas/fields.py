@@ -34,6 +34,7 @@ class Field:
             ``None`` for a column that no SOQL query selects.
         required: True for key columns; every other column may be null, whatever describe's ``nillable`` says, because
             that flag is about what a person may type in, not about what is stored.
+        record_id: True for Salesforce record ids, which are stored in their 18-character form.
     """
 
     name: str
@@ -41,19 +42,20 @@ class Field:
     meaning: str
     api_name: str | None = None
     required: bool = False
+    record_id: bool = False
 
     @property
     def arrow(self) -> pa.Field:
         return pa.field(self.name, self.type, nullable=not self.required)
 
 
-def from_salesforce(api_name: str, type: pa.DataType, meaning: str, *, name: str = "", required: bool = False) -> Field:
+def from_salesforce(api_name: str, type: pa.DataType, meaning: str, *, name: str = "") -> Field:
     """A column that a SOQL query selects; its name follows the one rule unless given."""
-    return Field(name or column_name(api_name), type, meaning, api_name, required)
+    return Field(name or column_name(api_name), type, meaning, api_name)
 
 
 def record_id(api_name: str = "Id", meaning: str = "Salesforce record id, 18 characters.", *, name: str = "") -> Field:
-    return from_salesforce(api_name, pa.string(), meaning, name=name, required=api_name == "Id")
+    return Field(name or column_name(api_name), pa.string(), meaning, api_name, api_name == "Id", record_id=True)
 
 
 def text(api_name: str, meaning: str, *, name: str = "") -> Field:

@@ -1,4 +1,4 @@
-"""Messaging: sessions and the channels they came through. Source: Field Reference v66, MessagingSession, MessagingChannel."""
+"""Messaging: sessions and their channels. Source: Field Reference v66, MessagingSession and MessagingChannel."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""The code location: assets, schedules and resources, joined here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from conversation_pipeline.defs.assets import assets
+from conversation_pipeline.defs.partitions import daily
+from conversation_pipeline.defs.resources import resources
+from conversation_pipeline.defs.schedules import schedules
+from conversation_pipeline.salesforce.connection import Retry
+from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
+from conversation_pipeline.settings import Settings, SettingsError, load_settings
+
+
+def build_defs(
+    settings: Callable[[], Settings] = load_settings,
+    *,
+    retry: Retry | None = None,
+    rate: Limit = CONVERSATION_DATA,
+) -> dg.Definitions:
+    """
+    The code location for given settings.
+
+    With settings that are wrong or missing it still loads, so that the UI opens; runs then say what to set.
+    """
+    try:
+        loaded = settings()
+        start, executor = loaded.conversation_start_date, loaded.conversation_executor
+    except SettingsError:
+        start, executor = None, "in_process"
+    days = daily(start)
+    return dg.Definitions(
+        assets=assets(days),
+        schedules=schedules(days),
+        resources=resources(settings, retry or Retry(), rate),
+        executor=dg.multiprocess_executor if executor == "multiprocess" else dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,1 @@
+"""Dagster: partitions, resources, assets, schedules. The only room that knows it."""

@@ -1,0 +1,103 @@
+"""Conversations: the union of the roads, and what a person reads."""
+
+from typing import Any
+
+import dagster as dg
+
+from conversation_pipeline.defs.assets.common import land_model, options, up_to
+from conversation_pipeline.defs.partitions import following_days, trailing_days
+from conversation_pipeline.defs.reporting import Metadata, materialize_days
+from conversation_pipeline.schemas.conversations import (
+    CONVERSATION_ENTRIES,
+    ENTRIES_CONVERSATION_DATA,
+    MESSAGES,
+    TRANSCRIPTS,
+)
+from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGING_SESSIONS
+from conversation_pipeline.schemas.people import USERS
+from conversation_pipeline.schemas.voice import VOICE_CALLS
+from conversation_pipeline.storage import Lake
+
+_DAYS_A_RUN = 31
+
+
+def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    return [conversation_entries(daily), messages(daily), transcripts(daily)]
+
+
+def conversation_entries(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(CONVERSATION_ENTRIES, "duckdb"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
+        deps=[
+            ENTRIES_CONVERSATION_DATA.name,
+            dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
+            dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
+            USERS.name,
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        def land(day: str) -> Metadata:
+            inputs = {
+                "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
+                "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
+                "voice_calls": up_to(lake, VOICE_CALLS, day),
+                "users": lake.dataset(USERS),
+            }
+            return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run_id)
+
+        materialize_days(context, land)
+
+    return asset
+
+
+def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(MESSAGES, "duckdb"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
+        deps=[CONVERSATION_ENTRIES.name],
+    )
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        def land(day: str) -> Metadata:
+            inputs = {"conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day])}
+            return land_model(MESSAGES, day, inputs, lake=lake, run_id=context.run_id)
+
+        materialize_days(context, land)
+
+    return asset
+
+
+def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(TRANSCRIPTS, "duckdb"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
+        deps=[
+            MESSAGING_SESSIONS.name,
+            VOICE_CALLS.name,
+            dg.AssetDep(MESSAGES.name, partition_mapping=following_days()),
+            MESSAGING_CHANNELS.name,
+            USERS.name,
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        def land(day: str) -> Metadata:
+            inputs = {
+                "messaging_sessions": lake.dataset(MESSAGING_SESSIONS, [day]),
+                "voice_calls": lake.dataset(VOICE_CALLS, [day]),
+                "messages": _from_day_on(lake, day),
+                "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
+                "users": lake.dataset(USERS),
+            }
+            return land_model(TRANSCRIPTS, day, inputs, lake=lake, run_id=context.run_id)
+
+        materialize_days(context, land)
+
+    return asset
+
+
+def _from_day_on(lake: Lake, day: str) -> Any:
+    """A session's messages lie on the day it was created and on the days it reached into."""
+    return lake.dataset(MESSAGES, [known for known in lake.partitions(MESSAGES) if known >= day])

@@ -1,0 +1,92 @@
+"""Off-platform: the entry roads' work list, and one asset for each road."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
+from conversation_pipeline.defs.landing import land_entries, pull_entries
+from conversation_pipeline.defs.partitions import trailing_days
+from conversation_pipeline.defs.reporting import Metadata, materialize_days, told
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.schemas.conversations import (
+    CONVERSATION_ACTIVITY,
+    CONVERSATIONS,
+    ENTRIES_CONVERSATION_DATA,
+)
+from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGING_SESSIONS
+from conversation_pipeline.schemas.people import USERS
+from conversation_pipeline.schemas.voice import VOICE_CALLS
+from conversation_pipeline.storage import Lake, Staging
+
+_MODEL_DAYS_A_RUN = 31
+_ENTRY_DAYS_A_RUN = 7
+
+
+def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    return [conversation_activity(daily), entries_conversation_data(daily)]
+
+
+def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(CONVERSATION_ACTIVITY, "duckdb"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_MODEL_DAYS_A_RUN),
+        deps=[
+            dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
+            dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
+            dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
+            MESSAGING_CHANNELS.name,
+            USERS.name,
+        ],
+    )
+    def asset(
+        context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
+    ) -> None:
+        def land(day: str) -> Metadata:
+            inputs = {
+                "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
+                "voice_calls": up_to(lake, VOICE_CALLS, day),
+                "conversations": up_to(lake, CONVERSATIONS, day),
+                "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
+                "users": lake.dataset(USERS),
+            }
+            parameters = {
+                "margin_seconds": int(CREATED_EARLIER.total_seconds()),
+                "settle_seconds": int(salesforce.settle.total_seconds()),
+            }
+            return land_model(
+                CONVERSATION_ACTIVITY, day, inputs, lake=lake, run_id=context.run_id, parameters=parameters
+            )
+
+        materialize_days(context, land)
+
+    return asset
+
+
+def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(ENTRIES_CONVERSATION_DATA, "salesforce"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_ENTRY_DAYS_A_RUN),
+        deps=[CONVERSATION_ACTIVITY.name],
+        pool="conversation_data",
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+        salesforce: dg.ResourceParam[Org],
+        lake: dg.ResourceParam[Lake],
+        staging: dg.ResourceParam[Staging],
+    ) -> None:
+        days = list(context.partition_keys)
+        with told(ENTRIES_CONVERSATION_DATA.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
+            pull = pull_entries(days, org=salesforce, lake=lake, staging=staging, log=context.log)
+        materialize_days(
+            context, lambda day: land_entries(pull, day, lake=lake, staging=staging, run_id=context.run_id)
+        )
+        keep = timedelta(days=salesforce.settings.conversation_staging_days)
+        swept = staging.sweep(datetime.now(UTC), keep)
+        if swept:
+            context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
+
+    return asset

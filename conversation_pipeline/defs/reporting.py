@@ -1,0 +1,125 @@
+"""What a run says: failures as one sentence, metadata by partition, a progress line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from conversation_pipeline.salesforce.errors import SalesforceError
+from conversation_pipeline.salesforce.quotas import QuotaStoreError
+from conversation_pipeline.salesforce.transport import Meter
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.settings import SettingsError
+from conversation_pipeline.storage import Receipt, StorageError
+
+Metadata = dict[str, Any]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def told(dataset: str, partition: str | None = None) -> Iterator[None]:
+    """
+    Turns what went wrong into a failure whose description is the sentence to act on.
+
+    The one retry layer is the client's own: Dagster need not try again what it gave up.
+    """
+    try:
+        yield
+    except (SalesforceError, StorageError, SettingsError, QuotaStoreError) as error:
+        where = dataset if partition is None else f"{dataset} of {partition}"
+        raise dg.Failure(f"{where}: {error}", allow_retries=False) from error
+
+
+def materialize_days(context: dg.AssetExecutionContext, land: Callable[[str], Metadata]) -> None:
+    """
+    Lands the run's partitions one after another; those that are finished stay finished when a later one fails.
+
+    A run over a range records nothing of its own when it fails (dagster#17836), so that is done here.
+    """
+    done: dict[str, Metadata] = {}
+    name = context.asset_key.to_user_string()
+    try:
+        for day in context.partition_keys:
+            with told(name, day):
+                done[day] = land(day)
+    except Exception:
+        for day, metadata in done.items():
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=day, metadata=metadata))
+        raise
+    for day, metadata in done.items():
+        context.add_asset_metadata(metadata, partition_key=day)
+
+
+def receipt_metadata(receipt: Receipt, used: Meter | None = None) -> Metadata:
+    """Rows, bytes and where they are; with ``used``, what they cost."""
+    rows = "dagster/row_count" if receipt.partition is None else "dagster/partition_row_count"
+    metadata: Metadata = {
+        rows: receipt.rows,
+        "bytes": receipt.bytes,
+        "changed": receipt.changed,
+        "content_hash": receipt.content_hash,
+        "dagster/uri": receipt.uri,
+    }
+    if used is not None:
+        metadata |= usage_metadata(used)
+    return metadata
+
+
+def usage_metadata(used: Meter) -> Metadata:
+    return {
+        "requests": used.requests,
+        "requests_refused": used.refused,
+        "retries": used.retries,
+        "quota_wait_seconds": round(used.waited_seconds, 1),
+        "received_bytes": used.received_bytes,
+    }
+
+
+def drift_metadata(seen: Mapping[str, int]) -> Metadata:
+    """What the published schema does not know: names of types and counts, never a value."""
+    return {"drift": sum(seen.values()), "drift_seen": dg.MetadataValue.json(dict(sorted(seen.items())))}
+
+
+def column_schema(dataset: Dataset) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                field.name,
+                str(field.type),
+                description=field.meaning,
+                constraints=dg.TableColumnConstraints(nullable=not field.required),
+            )
+            for field in dataset.fields
+        ]
+    )
+
+
+@dataclass
+class Progress:
+    """One line every ten seconds: how many of how many, the rate, the time left."""
+
+    log: logging.Logger
+    what: str
+    total: int
+    done: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _told: float = field(default_factory=time.monotonic)
+
+    def step(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = now
+            rate = self.done / (now - self._began)
+            left = (self.total - self.done) / rate
+            self.log.info(
+                f"{self.what}: {self.done:,} of {self.total:,}, {rate * 60:,.0f} a minute, "
+                f"{left / 60:,.1f} minutes left"
+            )

@@ -1,0 +1,144 @@
+"""
+What assets are given: the org, the lake, the staging area and the warehouse, made from the settings.
+
+Nothing here sends a request or reads a secret before an asset asks for it, so that the UI opens whatever is missing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from urllib.parse import urlsplit
+
+import dagster as dg
+import httpx
+
+from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
+from conversation_pipeline.salesforce.connection import Connection, Retry
+from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
+from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
+from conversation_pipeline.salesforce.query import Query
+from conversation_pipeline.salesforce.quotas import QuotaStore, open_quota_store
+from conversation_pipeline.salesforce.transport import Meter
+from conversation_pipeline.settings import Settings
+from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage.warehouse import Warehouse
+
+
+@dataclass
+class Org:
+    """
+    The org that the settings name, with one client for each road; clients are made when first asked for.
+
+    Attributes:
+        meter: What all of them have asked for so far.
+        rate: Allowance of one execution user; replaced where Salesforce granted another, or scaled.
+    """
+
+    settings: Settings
+    retry: Retry = field(default_factory=Retry)
+    rate: Limit = CONVERSATION_DATA
+    meter: Meter = field(default_factory=Meter)
+    _open: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def settle(self) -> timedelta:
+        return timedelta(minutes=self.settings.conversation_settle_minutes)
+
+    @cached_property
+    def query(self) -> Query:
+        connection = self._connection(self.settings.salesforce_instance_url, self._org_auth)
+        return Query(connection, self.settings.salesforce_api_version, self.retry)
+
+    @cached_property
+    def conversation_data(self) -> ConversationData:
+        auths = [BearerAuth(grant) for grant in self._user_grants()] or [self._org_auth]
+        url = self.settings.conversation_data_url
+        users = [
+            ExecutionUser(self._connection(url, auth), f"{self._name}/{auth.name}/conversation_data") for auth in auths
+        ]
+        return ConversationData(
+            users,
+            self._store,
+            self._name,
+            self.rate,
+            ACTIVE_CONVERSATIONS.with_count(self.settings.conversation_active_budget),
+            self.retry,
+        )
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop()()
+
+    @cached_property
+    def _name(self) -> str:
+        return urlsplit(self.settings.salesforce_instance_url).netloc
+
+    @cached_property
+    def _store(self) -> QuotaStore:
+        store = open_quota_store(self.settings.conversation_quotas)
+        self._open.append(store.close)
+        return store
+
+    @cached_property
+    def _org_auth(self) -> BearerAuth:
+        return BearerAuth(self._org_grant())
+
+    def _org_grant(self) -> Grant:
+        settings = self.settings
+        settings.require_org()
+        if settings.salesforce_jwt_key_file is not None:
+            return JwtBearer(
+                settings.salesforce_instance_url,
+                settings.salesforce_client_id,
+                settings.salesforce_username,
+                settings.salesforce_jwt_key_file,
+                settings.salesforce_login_url,
+            )
+        secret = settings.salesforce_client_secret.get_secret_value()
+        return ClientCredentials(settings.salesforce_instance_url, settings.salesforce_client_id, secret)
+
+    def _user_grants(self) -> list[Grant]:
+        self.settings.require_org()
+        return [
+            ClientCredentials(
+                self.settings.salesforce_instance_url, user.client_id, user.client_secret.get_secret_value()
+            )
+            for user in self.settings.execution_users()
+        ]
+
+    def _connection(self, url: str, auth: BearerAuth) -> Connection:
+        connection = Connection(url, auth, self._store, self.meter, transport=httpx.HTTPTransport())
+        self._open.append(connection.close)
+        return connection
+
+
+def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> dict[str, dg.ResourceDefinition]:
+    """
+    Resources by name. They are made anew for each run, in the process that runs it.
+
+    Args:
+        settings: Read when a run begins, so that a wrong one is told by the run.
+    """
+
+    @dg.resource(description="The Salesforce org, its execution users and their shared allowances.")
+    def salesforce(_: dg.InitResourceContext) -> Iterator[Org]:
+        org = Org(settings(), retry, rate)
+        try:
+            yield org
+        finally:
+            org.close()
+
+    @dg.resource(description="Parquet datasets, one file a partition.")
+    def lake(_: dg.InitResourceContext) -> Lake:
+        return Lake(settings().conversation_lake)
+
+    @dg.resource(description="Raw answers of the roads, kept until their retention ends.")
+    def staging(_: dg.InitResourceContext) -> Staging:
+        return Staging(settings().conversation_staging)
+
+    @dg.resource(description="The DuckDB file that people open.")
+    def warehouse(_: dg.InitResourceContext) -> Warehouse:
+        return Warehouse(settings().conversation_warehouse)
+
+    return {"salesforce": salesforce, "lake": lake, "staging": staging, "warehouse": warehouse}

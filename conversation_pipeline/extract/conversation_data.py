@@ -1,0 +1,61 @@
+"""The Conversation Data road: a work list in, readings out, as fast as the execution users' allowances let it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import islice
+
+from conversation_pipeline.extract.work_list import Request
+from conversation_pipeline.salesforce.conversation_data import ConversationData, Reading
+from conversation_pipeline.salesforce.errors import RecordUnavailable
+
+ROAD = "conversation_data"
+
+_THREADS_A_USER = 4  # the rate is 1.5 requests a second and user: four in flight hide answers of 2.5 seconds
+_MOST_THREADS = 32
+
+
+def read(api: ConversationData, requests: Sequence[Request], not_found: list[str]) -> Iterator[Reading]:
+    """
+    The readings, in the order in which they arrive; the caller stages each before it takes the next.
+
+    Args:
+        not_found: Conversations that the org does not know (never stored, or erased) are added here.
+
+    Raises:
+        SalesforceError: as soon as one reading fails for good; those already under way are handed on first.
+    """
+    threads = min(_THREADS_A_USER * len(api.users), _MOST_THREADS)
+    todo = iter(requests)
+    with ThreadPoolExecutor(threads, thread_name_prefix="conversation-data") as pool:
+        running: dict[Future[Reading], Request] = {}
+
+        def start(count: int) -> None:
+            for request in islice(todo, count):
+                window = request.window
+                future = pool.submit(api.read, request.conversation_identifier, window.start, window.end)
+                running[future] = request
+
+        start(threads)
+        try:
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                start(len(done))
+                for future in done:
+                    request = running.pop(future)
+                    try:
+                        yield future.result()
+                    except RecordUnavailable:
+                        not_found.append(request.conversation_identifier)
+        except Exception:
+            yield from _finished(running)
+            raise
+
+
+def _finished(running: dict[Future[Reading], Request]) -> Iterator[Reading]:
+    """What was under way when another reading failed: it has been paid for, so it is not thrown away."""
+    for future in running:
+        with suppress(Exception):
+            yield future.result()

@@ -1,0 +1,403 @@
+"""
+From a reply's JSON to the canonical entry columns, by one declared set of rules.
+
+Source: ConversationEntry payload schema 0.0.2. Its ``required`` lists are not always right and new types appear
+between releases, so nothing here fails on a shape: what is not understood keeps its raw payload, gets nulls, and is
+counted as drift.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from conversation_pipeline.extract.windows import Window, to_milliseconds
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.identifiers import record_id_18
+
+ENTRY_TYPES = frozenset(
+    "Message MessageDeliveryFailed MessageUpdated ParticipantChanged RoutingResult RoutingWorkResult Note FlagRaise "
+    "FlagLower EndUserConsentUpdated SessionStatusChanged SessionOwnerChanged SessionContext ConsultConversationInfo "
+    "ConversationUpdated SendTranscriptRequestReceived ModalityConnection TransferProgress "
+    "ParticipantsConferenced".split()
+)
+
+BODY_OF_MESSAGE_TYPE = {
+    "StaticContentMessage": "staticContent",
+    "ChoicesMessage": "choices",
+    "ChoicesResponseMessage": "choicesResponse",
+    "FormMessage": "form",
+    "FormResponseMessage": "formResponse",
+    "AuthenticationRequestMessage": "authenticationRequest",
+    "AuthenticationResponseMessage": "authenticationResponse",
+    "PaymentRequestMessage": "paymentRequest",
+    "PaymentResponseMessage": "paymentResponse",
+    "PaymentStatusMessage": "paymentStatusResponse",
+    "CommandMessage": "command",
+    "OrderMessage": "order",
+    "CatalogMessage": "catalog",
+    "InformationRequestMessage": "informationRequest",
+}
+
+FORMAT_TYPES = frozenset(
+    "Text Attachments RichLink Media Buttons Carousel Links WebView Application ExperienceType MessageDefinition "
+    "ExternalTemplate ErrorMessage CancelAction ExtendedText QuickReplies ListPicker TimePicker DisplayableOptions "
+    "ConfirmMessage Selections Inputs Flow Result References EncryptedOAuthToken Payment Catalog "
+    "InformationRequest".split()
+)
+
+_INTERNAL_ENTRY_TYPES = frozenset({"Note", "FlagRaise", "FlagLower"})
+_MESSAGE_MEMBERS = ("abstractMessage", "updatedMessage")
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Drift:
+    """
+    What a reply held that the published schema does not know, and how often: ``entry_type SurveyStarted: 2``.
+
+    Names of types only: never a value.
+    """
+
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def note(self, kind: str, value: str) -> None:
+        self.seen[f"{kind} {value}"] += 1
+
+
+class _Sender(msgspec.Struct, rename="camel"):
+    app_type: str | None = None
+    subject: str | None = None
+    role: str | None = None
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    identifier: str | None = None
+    entry_type: str | None = None
+    entry_payload: msgspec.Raw = msgspec.Raw(b"null")
+    sender: _Sender | None = None
+    sender_display_name: str | None = None
+    related_records: list[str] | None = None
+    client_timestamp: int | None = None
+    client_duration: int | None = None
+    transcripted_timestamp: int | None = None
+    server_received_timestamp: int | None = None
+    modality: str | None = None
+    visibility_strategy: str | None = None
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    conversation_entries: list[msgspec.Raw] = []
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_entry = msgspec.json.Decoder(_Entry).decode
+# A wrong scalar (a number as text, a text as a number) is still a value: taken over rather than lost.
+_decode_entry_leniently = msgspec.json.Decoder(_Entry, strict=False).decode
+
+
+@dataclass(frozen=True)
+class ReadConversation:
+    """What one reading said about one conversation: the bodies of its pages, and when it was read."""
+
+    conversation_identifier: str
+    bodies: tuple[bytes, ...]
+    fetched_at: datetime
+
+
+def batches(
+    readings: Iterable[ReadConversation],
+    window: Window,
+    dataset: Dataset,
+    *,
+    road: str,
+    drift: Drift,
+    rows_a_batch: int = 8192,
+) -> Iterator[pa.RecordBatch]:
+    """
+    The readings' entries within the window as rows of an entries dataset.
+
+    Memory does not grow with the number of readings: a batch is handed on as soon as it is full.
+    """
+    rows: list[Json] = []
+    for reading in readings:
+        rows += _rows(reading, window, road, drift)
+        if len(rows) >= rows_a_batch:
+            yield _batch(rows, dataset)
+            rows = []
+    yield _batch(rows, dataset)
+
+
+def _batch(rows: list[Json], dataset: Dataset) -> pa.RecordBatch:
+    columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in dataset.fields]
+    return pa.record_batch(columns, schema=dataset.schema)
+
+
+def _rows(reading: ReadConversation, window: Window, road: str, drift: Drift) -> list[Json]:
+    """The reading's entries in the window, each once: pages overlap, and the last word on an entry counts."""
+    first, end = to_milliseconds(window.start), to_milliseconds(window.end)
+    rows: dict[str, Json] = {}
+    for body in reading.bodies:
+        for raw in _decode_page(body).conversation_entries:
+            row = _row(raw, drift)
+            if first <= row["transcripted_timestamp"] < end:
+                row["conversation_identifier"] = reading.conversation_identifier
+                row["road"] = road
+                row["fetched_at"] = reading.fetched_at
+                rows[row["entry_identifier"]] = row
+    return [rows[identifier] for identifier in sorted(rows)]
+
+
+def _row(raw: msgspec.Raw, drift: Drift) -> Json:
+    entry = _entry(raw, drift)
+    payload_text = _payload_text(entry.entry_payload)
+    payload = _payload(payload_text, drift)
+    entry_type = entry.entry_type or _string(payload.get("entryType"))
+    if entry_type not in ENTRY_TYPES:
+        drift.note("entry_type", entry_type or "(none)")
+    sender = entry.sender or _Sender()
+    visibility = entry.visibility_strategy or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
+    return {
+        "entry_identifier": entry.identifier or _string(payload.get("id")) or _fingerprint(raw, drift),
+        "entry_type": entry_type,
+        "sender_role": sender.role,
+        "sender_app_type": sender.app_type,
+        "sender_subject": sender.subject,
+        "sender_display_name": entry.sender_display_name,
+        "client_timestamp": entry.client_timestamp,
+        "transcripted_timestamp": _received(entry, drift),
+        "client_duration_ms": entry.client_duration,
+        "modality": entry.modality,
+        "visibility": visibility,
+        "related_records": [record_id_18(record) for record in entry.related_records or ()],
+        "payload": payload_text,
+        **_message_columns(payload, drift),
+    }
+
+
+def _entry(raw: msgspec.Raw, drift: Drift) -> _Entry:
+    try:
+        return _decode_entry(raw)
+    except msgspec.ValidationError:
+        drift.note("entry", "with a member of an unexpected type")
+    try:
+        return _decode_entry_leniently(raw)
+    except msgspec.ValidationError:
+        return _entry_member_by_member(raw)
+
+
+def _entry_member_by_member(raw: msgspec.Raw) -> _Entry:
+    """The members that have their published type; the others as if they were missing."""
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    entry = _Entry()
+    for member in msgspec.structs.fields(_Entry):
+        if member.encode_name in members:
+            try:
+                value = msgspec.json.decode(members[member.encode_name], type=member.type, strict=False)
+            except msgspec.ValidationError:
+                continue
+            setattr(entry, member.name, value)
+    return entry
+
+
+def _received(entry: _Entry, drift: Drift) -> int:
+    for stamp in (entry.transcripted_timestamp, entry.server_received_timestamp):
+        if stamp is not None:
+            return stamp
+    drift.note("entry", "without a transcripted timestamp")
+    return entry.client_timestamp or 0
+
+
+def _fingerprint(raw: msgspec.Raw, drift: Drift) -> str:
+    drift.note("entry", "without an identifier")
+    return "unnamed-" + hashlib.sha256(bytes(raw)).hexdigest()[:32]
+
+
+def _payload_text(raw: msgspec.Raw) -> str | None:
+    """The payload's own JSON: the service sends it as an object, or as a string that holds one."""
+    text = bytes(raw).decode()
+    if text.startswith('"'):
+        return str(msgspec.json.decode(raw))
+    return None if text == "null" else text
+
+
+def _payload(text: str | None, drift: Drift) -> Json:
+    if not text:
+        return {}
+    try:
+        payload = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        payload = None
+    if isinstance(payload, dict):
+        return payload
+    drift.note("payload", "that is no JSON object")
+    return {}
+
+
+def _message_columns(payload: Json, drift: Drift) -> Json:
+    message = _first_object(payload, _MESSAGE_MEMBERS)
+    if not message:
+        return {}
+    message_type = _string(message.get("messageType"))
+    content = _content(message, message_type, drift)
+    format_type = _string(content.get("formatType"))
+    if format_type is not None and format_type not in FORMAT_TYPES:
+        drift.note("format_type", format_type)
+    return {
+        "message_type": message_type,
+        "format_type": format_type,
+        "text": _text(content, format_type),
+        "in_reply_to_entry_identifier": _string(message.get("inReplyToMessageId")),
+        "options": _options(content),
+        "selected_options": _selected_options(content),
+        "attachments": _attachments(content),
+        "links": _links(content),
+    }
+
+
+def _content(message: Json, message_type: str | None, drift: Drift) -> Json:
+    body = BODY_OF_MESSAGE_TYPE.get(message_type or "")
+    if body is not None:
+        return _object(message.get(body))
+    drift.note("message_type", message_type or "(none)")
+    bodies = (value for value in message.values() if isinstance(value, dict) and "formatType" in value)
+    return next(bodies, {})
+
+
+def _text(content: Json, format_type: str | None) -> str | None:
+    """What a person reads; null where the entry only names what the device rendered."""
+    if format_type == "MessageDefinition":
+        return None
+    if format_type == "ExternalTemplate":
+        name = _string(_object(content.get("externalTemplate")).get("name"))
+        return f"[template] {name}" if name else None
+    if format_type == "ExtendedText":
+        return _string(content.get("textContent")) or _without_markup(_string(content.get("richContent")))
+    if format_type == "Selections":
+        titles = [option["title"] for option in _selected_options(content) or () if option["title"]]
+        return ", ".join(titles) or None
+    candidates = (
+        _string(content.get("text")),
+        _string(content.get("title")),
+        _title(content.get("title")),
+        _title(content.get("formTitle")),
+        _title(content.get("message")),
+        _title(_object(content.get("linkItem")).get("titleItem")) if format_type == "RichLink" else None,
+    )
+    return next((text for text in candidates if text), None)
+
+
+def _options(content: Json) -> list[Json] | None:
+    event = _object(content.get("calendarEvent"))
+    items = [
+        *_objects(content.get("optionItems")),
+        *_objects(content.get("confirm")),
+        *_objects(content.get("options")),
+        *_objects(event.get("timeSlotOptionItems")),
+        *(
+            choice
+            for item in _objects(content.get("items"))
+            for choice in _objects(item.get("interactionItems"))
+            if "optionIdentifier" in choice
+        ),
+    ]
+    return [_option(item) for item in items] or None
+
+
+def _option(item: Json) -> Json:
+    title = _title(item.get("titleItem")) or _string(item.get("title")) or _string(item.get("value"))
+    if title is None and "startTime" in item:
+        title = str(item["startTime"])
+    return {"option_identifier": _string(item.get("optionIdentifier")), "title": title}
+
+
+def _selected_options(content: Json) -> list[Json] | None:
+    chosen = [
+        *_objects(content.get("selectedOptions")),
+        *(
+            option
+            for value in _objects(content.get("inputValues"))
+            for option in _objects(value.get("selectedOptions"))
+        ),
+    ]
+    options = [
+        {"option_identifier": _string(option.get("optionIdentifier")), "title": _title(option.get("optionTitle"))}
+        for option in chosen
+    ]
+    return options or None
+
+
+def _attachments(content: Json) -> list[Json] | None:
+    files = [*_objects(content.get("attachments")), _object(content.get("fullContent"))]
+    assets = [_object(content.get("mediaAsset")), _object(content.get("image")), _object(content.get("video"))]
+    found = [
+        {
+            "id": _string(file.get("id")),
+            "name": _string(file.get("name")) or _string(file.get("description")),
+            "mime_type": _string(file.get("mimeType")),
+            "url": _string(file.get("url")) or _string(file.get("assetUrl")),
+        }
+        for file in (*files, *assets)
+        if file
+    ]
+    return found or None
+
+
+def _links(content: Json) -> list[Json] | None:
+    items = [
+        _object(content.get("linkItem")),
+        *_objects(content.get("linkItems")),
+        *_objects(content.get("links")),
+        *(link for item in _objects(content.get("items")) for link in _objects(item.get("linkItems"))),
+        *(action for action in _objects(content.get("actions")) if "url" in action),
+    ]
+    found = [
+        {"title": _title(item.get("titleItem")) or _string(item.get("label")), "url": _string(item.get("url"))}
+        for item in items
+        if item
+    ]
+    if content.get("formatType") == "WebView":
+        found.append({"title": _title(content.get("title")), "url": _string(content.get("url"))})
+    for citation in _objects(_object(content.get("citationContent")).get("citations")):
+        cited = _object(citation.get("citedReference"))
+        found.append({"title": _string(cited.get("label")), "url": _string(_object(cited.get("link")).get("url"))})
+    return found or None
+
+
+def _title(value: Any) -> str | None:
+    """The title of a title item, which may be plain text, an item, or an item inside an item."""
+    while isinstance(value, dict):
+        value = value.get("title", value.get("titleItem"))
+    return _string(value)
+
+
+def _first_object(payload: Json, names: Iterable[str]) -> Json:
+    return next((found for name in names if (found := _object(payload.get(name)))), {})
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+_MARKUP = re.compile(r"<[^>]*>")
+
+
+def _without_markup(rich: str | None) -> str | None:
+    return _MARKUP.sub("", rich).strip() or None if rich else None

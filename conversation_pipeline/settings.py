@@ -1,0 +1,158 @@
+"""
+Every setting, once: name, type, default and what it is for. ``.env.example`` and the README's table are derived.
+
+Values come from the environment and from ``.env`` in the working directory. Production never falls back on the
+simulator: what is required and missing stops with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+def _without_trailing_slash(url: str) -> str:
+    if url and not url.startswith(("https://", "http://")):
+        raise ValueError("must begin with https://")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_without_trailing_slash)]
+
+
+class ExecutionUserSetting(BaseModel):
+    """One execution user of the Conversation Data API: the client whose run-as user it is."""
+
+    client_id: str
+    client_secret: SecretStr
+
+
+class Settings(BaseSettings):
+    """Settings of one instance. Field descriptions are the documentation."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    salesforce_instance_url: Url = Field("", description="My Domain URL, https://company.my.salesforce.com. Required.")
+    salesforce_client_id: str = Field("", description="Consumer key of the External Client App. Required.")
+    salesforce_client_secret: SecretStr = Field(
+        SecretStr(""), description="Its secret, for the client credentials flow. Required unless a JWT key is set."
+    )
+    salesforce_username: str = Field("", description="User to act as, for the JWT bearer flow.")
+    salesforce_jwt_key_file: Path | None = Field(None, description="Private key (PEM) of the JWT bearer flow.")
+    salesforce_login_url: Url = Field(
+        "https://login.salesforce.com",
+        description="Audience of JWT assertions; https://test.salesforce.com for sandboxes.",
+    )
+    salesforce_api_version: str = Field("66.0", pattern=r"^\d\d\.0$", description="REST API version.")
+    conversation_data_url: Url = Field(
+        "https://api.salesforce.com/platform/engagement/v1.0", description="Base URL of the Conversation Data API."
+    )
+    conversation_data_users: str = Field(
+        "",
+        description="Execution users: a JSON list, or a file of it, of objects with client_id and client_secret. "
+        "Each adds 90 requests a minute. Default: the org's own client.",
+    )
+    conversation_roads: str = Field("conversation_data", description="Entry roads in use, separated by commas.")
+    conversation_start_date: date | None = Field(
+        None, description="First partition, YYYY-MM-DD, UTC. Required; choose it once, it names the partitions."
+    )
+    conversation_lake: str = Field("data/lake", description="Where Parquet lives: a folder, or s3://, gs://, az://.")
+    conversation_staging: str = Field("data/staging", description="Where raw answers are kept.")
+    conversation_staging_days: int = Field(30, ge=1, description="Days that raw answers are kept.")
+    conversation_warehouse: Path = Field(Path("data/warehouse.duckdb"), description="DuckDB file that people open.")
+    conversation_quotas: str = Field(
+        "data/quotas.sqlite", description="Quota store, the same for all processes of an instance."
+    )
+    conversation_active_budget: int = Field(
+        2700, ge=1, description="Distinct conversations that may be touched in any 30 minutes."
+    )
+    conversation_settle_minutes: int = Field(
+        30, ge=0, description="How long after a session or call has ended its entries still move."
+    )
+    conversation_executor: Literal["in_process", "multiprocess"] = Field(
+        "in_process", description="Dagster executor: in_process, or multiprocess for wide machines."
+    )
+
+    @model_validator(mode="after")
+    def _roads_are_known(self) -> Settings:
+        unknown = sorted(set(self.roads) - {"conversation_data"})
+        if unknown:
+            raise ValueError(f"CONVERSATION_ROADS names {', '.join(unknown)}; this release knows conversation_data")
+        return self
+
+    @property
+    def roads(self) -> tuple[str, ...]:
+        return tuple(road.strip() for road in self.conversation_roads.split(",") if road.strip())
+
+    def require_org(self) -> None:
+        """
+        Raises:
+            SettingsError: what is needed to reach the org is missing.
+        """
+        if not self.salesforce_instance_url:
+            raise _missing("SALESFORCE_INSTANCE_URL", "your My Domain URL, such as https://company.my.salesforce.com")
+        if not self.salesforce_client_id:
+            raise _missing("SALESFORCE_CLIENT_ID", "the consumer key of your External Client App")
+        key_file = self.salesforce_jwt_key_file
+        if key_file is None and not self.salesforce_client_secret.get_secret_value():
+            raise _missing("SALESFORCE_CLIENT_SECRET", "the app's secret (or SALESFORCE_JWT_KEY_FILE for JWT bearer)")
+        if key_file is not None and not key_file.is_file():
+            raise SettingsError(f"SALESFORCE_JWT_KEY_FILE names {key_file}, which is no file: give the key's path")
+        if key_file is not None and not self.salesforce_username:
+            raise _missing("SALESFORCE_USERNAME", "the user that the JWT bearer flow acts as")
+
+    def require_start_date(self) -> date:
+        if self.conversation_start_date is None:
+            raise _missing("CONVERSATION_START_DATE", "the first day to load, such as 2026-01-01")
+        return self.conversation_start_date
+
+    def execution_users(self) -> list[ExecutionUserSetting]:
+        """
+        Execution users of the Conversation Data API; empty where the org's own client serves.
+
+        Raises:
+            SettingsError: the list can not be read.
+        """
+        given = self.conversation_data_users.strip()
+        if not given:
+            return []
+        try:
+            text = given if given.startswith("[") else Path(given).read_text()
+            return [ExecutionUserSetting.model_validate(user) for user in json.loads(text)]
+        except (OSError, ValueError, TypeError):
+            raise SettingsError(
+                'CONVERSATION_DATA_USERS is not read: give [{"client_id": "...", "client_secret": "..."}, ...] '
+                "as JSON, or the path of a file that holds it"
+            ) from None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """
+    Settings from the environment and ``.env``.
+
+    Raises:
+        SettingsError: one sentence for each value that is wrong, without the value itself.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(dict(one)) for one in error.errors())) from None
+
+
+def _missing(name: str, what: str) -> SettingsError:
+    return SettingsError(f"{name} is not set: put {what} into the environment or into .env (see .env.example)")
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    name = "_".join(str(part) for part in error["loc"]).upper()
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} is wrong: {reason}" if name else reason
