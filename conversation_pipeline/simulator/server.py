@@ -11,7 +11,7 @@ from datetime import date, datetime
 from types import TracebackType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from conversation_pipeline.simulator.app import create_app
 from conversation_pipeline.simulator.gate import Connections
@@ -106,7 +106,7 @@ def _url(listener: socket.socket) -> str:
 def _server(org: Org) -> uvicorn.Server:
     connections: Connections = {}
 
-    class Protocol(H11Protocol):
+    class Protocol(AutoHTTPProtocol):
         """HTTP/1.1 that remembers its connections, so that a fault can cut one."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -7,14 +7,16 @@ from typing import Any
 
 from conversation_pipeline.simulator.world import payloads
 from conversation_pipeline.simulator.world.dialogue_blanks import Blanks, blanks
-from conversation_pipeline.simulator.world.dialogues import Scenario, Turn
+from conversation_pipeline.simulator.world.dialogues import BOT_ANSWERS, Scenario, Turn
 from conversation_pipeline.simulator.world.entries import Entry, Speaker
 from conversation_pipeline.simulator.world.ids import record_id
 from conversation_pipeline.simulator.world.metrics import session_metrics
 from conversation_pipeline.simulator.world.people import Channel, Person, Staff
+from conversation_pipeline.simulator.world.rarities import Happening
 from conversation_pipeline.simulator.world.records import Record, Row
 from conversation_pipeline.simulator.world.schema import POINTED_AT
 from conversation_pipeline.simulator.world.script import Script
+from conversation_pipeline.simulator.world.turns import KINDS
 from conversation_pipeline.simulator.world.voice import join, leave
 
 SYSTEM = Speaker("conversation", "system", "System", None)
@@ -33,13 +35,19 @@ _GREETING = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens in one session besides the dialogue."""
+    """
+    What happens in one session besides the dialogue.
+
+    `case_link` and `deleted_after` are seconds from the end until a Case is linked or the row is soft-deleted.
+    """
 
     bot_only: bool = False
     abandoned: bool = False
     transferred: bool = False
     timed_out: bool = False
-    features: tuple[str, ...] = ()
+    rarities: tuple[Happening, ...] = ()
+    case_link: int | None = None
+    deleted_after: int | None = None
 
 
 class Thread:
@@ -94,6 +102,8 @@ class Session:
         self.status = "Active"
         self.agent: Staff | None = None
         self.speaker: Speaker | None = None
+        self.asked: dict[str, Any] | None = None
+        self.asked_form: dict[str, Any] | None = None
         self.participants: list[Record] = []
         self.first_entry = len(self.script.conversation.entries)
         assert thread.end_user_record is not None
@@ -114,19 +124,35 @@ class Session:
         self._greet()
         if self.plan.bot_only:
             self._bot_answers()
-            return self._end("Bot")
+            self._end("Bot")
+            return
         requested = self._escalate()
         if self.plan.abandoned:
-            return self._abandon(requested)
+            self._abandon(requested)
+            return
         self._accept(requested, "Initial")
-        turns = list(self.scenario.turns)
+        turns = self.scenario.turns
         for place, turn in enumerate(turns):
-            if place == len(turns) // 2 and self.plan.transferred:
-                self._transfer()
+            if place == len(turns) // 2:
+                self._interlude()
             self._turn(turn)
         if self.plan.timed_out:
-            return self._time_out()
-        self._end(self.script.rng.choice(("Agent", "Agent", "EndUser")))
+            self._time_out()
+        else:
+            self._end(self.script.rng.choice(("Agent", "Agent", "EndUser")))
+
+    def _interlude(self) -> None:
+        if self.plan.transferred:
+            self._transfer()
+        for happening in self.plan.rarities:
+            self.script.wait(3, 40)
+            happening(self)
+
+    @property
+    def representative(self) -> Speaker:
+        """Who serves now."""
+        assert self.speaker is not None, "nobody has accepted the session yet"
+        return self.speaker
 
     # Writing.
 
@@ -152,10 +178,14 @@ class Session:
 
     def _turn(self, turn: Turn) -> None:
         who, *wordings = turn
-        sender = {"c": self.thread.end_user, "b": self.thread.bot}.get(who[0], self.speaker)
-        assert sender is not None
-        self.script.wait(*((8, 75) if who[0] == "c" else (12, 95)))
-        self.say(sender, self.script.rng.choice(wordings))
+        speaker, _, kind = who.partition(":")
+        sender = {"c": self.thread.end_user, "b": self.thread.bot}.get(speaker) or self.representative
+        self.script.wait(*{"c": (8, 75), "b": (1, 4)}.get(speaker, (12, 95)))
+        wording = self.script.rng.choice(wordings)
+        if not kind:
+            self.say(sender, wording)
+        elif body := KINDS[kind](self, self.blanks.fill(wording)):
+            self.message(sender, body)
 
     # The course of a session.
 
@@ -209,11 +239,8 @@ class Session:
         self.message(thread.end_user, payloads.selection(script, asked, chosen))
 
     def _bot_answers(self) -> None:
-        script = self.script
-        script.wait(1, 4)
-        self.say(self.thread.bot, "You can see every step of {order} here: {shop}/track/{order}")
-        script.wait(10, 60)
-        self.say(self.thread.end_user, script.rng.choice(("ok thx", "that's all, thanks", "👍")))
+        for turn in BOT_ANSWERS[self.thread.customer.language]:
+            self._turn(turn)
 
     def _escalate(self) -> int:
         script, thread = self.script, self.thread
@@ -343,9 +370,22 @@ class Session:
             leave(script, participant)
         assert self.thread.conversation_record is not None
         self.thread.conversation_record.change(ended, {"EndTime": ended, "EndTimeMilliSecs": script.now % 1000})
+        self._afterwards(ended)
+
+    def _afterwards(self, ended: int) -> None:
+        """What still changes once a session has ended: metrics, a late Case link, a soft delete with its details."""
+        script = self.script
         entries = script.conversation.entries[self.first_entry :]
-        for kind, value in session_metrics(entries).items():
+        rows = [
             script.add("MessagingSessionMetrics", {
                 "MessagingSessionId": self.record.id, "MessagingSessionMetricType": kind,
                 "MessagingSessionMetricValue": value,
-            }, at=ended + self.thread.metrics_delay)  # fmt: skip
+            }, at=ended + self.thread.metrics_delay)
+            for kind, value in session_metrics(entries).items()
+        ]  # fmt: skip
+        if self.plan.case_link is not None:
+            case = record_id(POINTED_AT["Case"], script.number())
+            self.record.change(ended + self.plan.case_link, {"CaseId": case})
+        if self.plan.deleted_after is not None:
+            for record in (self.record, *rows):
+                record.change(ended + self.plan.deleted_after, {"IsDeleted": True})

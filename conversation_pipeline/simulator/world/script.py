@@ -6,6 +6,7 @@ import json
 import random
 import uuid
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
@@ -13,6 +14,16 @@ from conversation_pipeline.simulator.world.ids import record_id
 from conversation_pipeline.simulator.world.people import Cast
 from conversation_pipeline.simulator.world.records import Change, Record, Row
 from conversation_pipeline.simulator.world.schema import SOBJECTS
+
+
+_NUMBER_ONE = date(2000, 1, 1)
+_PER_CONVERSATION = 1_000
+_PER_DAY = 100_000
+
+
+def record_number(day: date, place: int) -> int:
+    """The first of the record numbers that belong to one place of one day, the same in every world."""
+    return ((day - _NUMBER_ONE).days * _PER_DAY + place) * _PER_CONVERSATION
 
 
 @dataclass(slots=True)
@@ -23,6 +34,12 @@ class Conversation:
     record_id: str
     entries: list[Entry] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+
+    @property
+    def last_change(self) -> int:
+        """The last instant, UTC epoch seconds, at which anything of this conversation changes."""
+        said = self.entries[-1].at // 1000 if self.entries else 0
+        return max([said, *(record.changes[-1].at for record in self.records)])
 
 
 class Script:
@@ -37,16 +54,17 @@ class Script:
         self.rng = rng
         self.cast = cast
         self.now = start
-        self._numbers = iter(range(first_number, first_number + 1_000))
-        self.conversation = Conversation(self.uuid(), self.new_id("Conversation"))
+        self._numbers = iter(range(first_number, first_number + _PER_CONVERSATION))
+        self.conversation = Conversation(self.uuid(), self.identify("Conversation", self.number()))
 
     def uuid(self) -> str:
         """A fresh lower-case UUID."""
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
-    def new_id(self, sobject: str) -> str:
-        """A fresh record id of that object."""
-        return record_id(SOBJECTS[sobject].key_prefix, next(self._numbers))
+    @staticmethod
+    def identify(sobject: str, number: int) -> str:
+        """The id of that object's record with that number."""
+        return record_id(SOBJECTS[sobject].key_prefix, number)
 
     def number(self) -> int:
         """A fresh number that no other record of the world has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from conversation_pipeline.simulator.world.builder import Recipe, conversations_born
+from conversation_pipeline.simulator.world.builder import Recipe, conversations_born, records_born
 from conversation_pipeline.simulator.world.entries import Entry
 from conversation_pipeline.simulator.world.people import cast
 from conversation_pipeline.simulator.world.records import Record, Row
@@ -38,10 +38,14 @@ class World:
     def reach(self, now: int) -> None:
         """Build every day that has begun at `now` (UTC epoch seconds)."""
         today = datetime.fromtimestamp(now, UTC).date()
+        first = _midnight(self.first_day)
         while self._next_day <= today:
             for conversation in conversations_born(self.recipe, self.cast, self._next_day):
-                if self._next_day >= self.first_day or _day_of(conversation.entries[-1].at) >= self.first_day:
+                if conversation.last_change >= first:
                     self._add(conversation)
+            if self._next_day >= self.first_day:
+                for record in records_born(self.recipe, self.cast, self._next_day):
+                    self.add_record(record)
             self._next_day += timedelta(days=1)
 
     def add_record(self, record: Record) -> None:
@@ -81,9 +85,10 @@ class World:
     def entries_on(self, day: date, now: int) -> Iterable[tuple[Conversation, Entry]]:
         """Every entry with a transcripted timestamp on that UTC day, whether it can be read yet or not."""
         self.reach(now)
+        start, end = _midnight(day) * 1000, _midnight(day + timedelta(days=1)) * 1000
         for conversation in self.conversations.values():
             for entry in conversation.entries:
-                if _day_of(entry.at) == day:
+                if start <= entry.at < end:
                     yield conversation, entry
 
     def _add(self, conversation: Conversation) -> None:
@@ -92,5 +97,5 @@ class World:
             self.add_record(record)
 
 
-def _day_of(milliseconds: int) -> date:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
