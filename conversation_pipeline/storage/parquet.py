@@ -65,10 +65,9 @@ class PartitionWriter:
 
     def finish(self, footer: dict[str, str]) -> None:
         """Write what is left, and the footer with these entries."""
-        self._flush(self._waiting_rows)
-        assert self._file is not None
-        self._file.add_key_value_metadata(footer)
-        self._file.close()
+        file = self._flush(self._waiting_rows)
+        file.add_key_value_metadata(footer)
+        file.close()
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
@@ -86,7 +85,7 @@ class PartitionWriter:
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
 
-    def _flush(self, rows: int) -> None:
+    def _flush(self, rows: int) -> pq.ParquetWriter:
         """Write the first so many of the waiting rows."""
         table = pa.Table.from_batches(self._waiting, self._dataset.schema)
         if self._file is None:
@@ -95,6 +94,7 @@ class PartitionWriter:
         self._empty_waiting()
         for batch in table.slice(rows).to_batches():
             self._wait(batch)
+        return self._file
 
 
 def _opened(path: Path, dataset: Dataset, sample: pa.Table) -> pq.ParquetWriter:

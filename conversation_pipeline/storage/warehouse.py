@@ -50,6 +50,33 @@ _LEDGER_COLUMNS = pa.schema(
     ]
 )
 
+_WIDEN = """
+    CREATE OR REPLACE TABLE {table} AS
+    SELECT {columns}
+    FROM (FROM {table} UNION ALL BY NAME FROM declared)
+"""
+_FILES = """
+    INSERT INTO {table} BY NAME
+    SELECT {columns}
+    FROM (
+        FROM declared
+        UNION ALL BY NAME
+        FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
+    )
+"""
+_FILES_WITH_DAY = """
+    INSERT INTO {table} BY NAME
+    SELECT {columns}
+    FROM (
+        FROM declared
+        UNION ALL BY NAME
+        SELECT * EXCLUDE (_file), regexp_extract(_file, 'day=([0-9-]+)/[^/]*$', 1)::DATE AS {day}
+        FROM read_parquet(?, hive_partitioning = false, union_by_name = true, filename = '_file')
+    )
+"""
+_COUNT_BY_DAY = "SELECT {day}::VARCHAR, count(*) FROM {table} GROUP BY ALL"
+_COUNT = "SELECT NULL, count(*) FROM {table}"
+
 Partition = str | None
 
 
@@ -343,25 +370,15 @@ def _shape(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
     that the same transaction has deleted (duckdb.org/docs, Indexes, over-eager constraint checking), besides
     the index's memory.
     """
-    name = change.dataset.name
-    declared = _declared(connection, change.dataset)
-    if change.new:
-        columns = ", ".join(sql("{column}", column=column) + f" {kind}" for column, kind in declared.items())
-        connection.execute(sql("CREATE OR REPLACE TABLE {table}", table=name) + f" ({columns})")
-        connection.execute(sql("DELETE FROM {ledger} WHERE dataset = ?", ledger=LEDGER), [name])
-    elif change.wider:
-        there = _columns(connection, name)
-        columns = ", ".join(
-            sql("{column}", column=column)
-            if column in there
-            else f"NULL::{kind} AS " + sql("{it}", it=column)
-            for column, kind in declared.items()
-        )
-        connection.execute(
-            sql("CREATE OR REPLACE TABLE {table} AS ", table=name)
-            + f"SELECT {columns} FROM "
-            + sql("{table}", table=name)
-        )
+    if not (change.new or change.wider):
+        return
+    dataset = change.dataset
+    with _registered(connection, "declared", _schema(dataset).empty_table()):
+        if change.new:
+            connection.execute(sql("CREATE OR REPLACE TABLE {table} AS FROM declared", table=dataset.name))
+            connection.execute(sql("DELETE FROM {ledger} WHERE dataset = ?", ledger=LEDGER), [dataset.name])
+        else:
+            connection.execute(sql(_WIDEN, table=dataset.name, columns=_schema(dataset).names))
 
 
 def _delete(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
@@ -389,52 +406,29 @@ def _insert(connection: duckdb.DuckDBPyConnection, change: _Change, lake: Lake) 
     null. The folder's day is taken from the file's name, as reading hive folders would also take
     ``name=value`` above the lake.
     """
+    dataset, schema = change.dataset, _schema(change.dataset)
+    names = {"table": dataset.name, "columns": schema.names, "day": _DAY}
     if not change.receipts:
         return
-    dataset = change.dataset
-    names = {"table": dataset.name, "columns": list(_declared(connection, dataset)), "day": _DAY}
-    add_day = _adds_day(dataset)
-    if not lake.local:
+    if lake.local:
+        rows = _FILES_WITH_DAY if _adds_day(dataset) else _FILES
+        with _registered(connection, "declared", schema.empty_table()):
+            connection.execute(sql(rows, **names), [[receipt.uri for receipt in change.receipts]])
+    else:
         days = [partition for partition in change.partitions if partition is not None]
-        with _registered(connection, "lake_rows", lake.dataset(dataset, days, day=add_day)):
+        with _registered(connection, "lake_rows", lake.dataset(dataset, days, day=_adds_day(dataset))):
             connection.execute(sql("INSERT INTO {table} BY NAME SELECT {columns} FROM lake_rows", **names))
-        return
-    with _registered(connection, "declared", dataset.schema.empty_table()):
-        connection.execute(
-            sql(
-                """
-                INSERT INTO {table} BY NAME
-                SELECT {columns}
-                FROM (
-                    FROM declared
-                    UNION ALL BY NAME
-                    SELECT * EXCLUDE (_file)"""
-                + (", regexp_extract(_file, 'day=([0-9-]+)/[^/]*$', 1)::DATE AS {day}" if add_day else "")
-                + """
-                    FROM read_parquet(?, hive_partitioning = false, union_by_name = true, filename = '_file')
-                )
-                """,
-                **names,
-            ),
-            [[receipt.uri for receipt in change.receipts]],
-        )
 
 
 def _check(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
     """Hold the rows of each written partition against its receipt."""
-    if not change.receipts:
-        return
-    partition = sql("{day}::VARCHAR", day=_DAY) if change.dataset.partitioned else "NULL::VARCHAR"
-    counted = dict(
-        connection.execute(
-            sql("SELECT " + partition + ", count(*) FROM {table} GROUP BY ALL", table=change.dataset.name)
-        ).fetchall()
-    )
+    count = _COUNT_BY_DAY if change.dataset.partitioned else _COUNT
+    counted = dict(connection.execute(sql(count, table=change.dataset.name, day=_DAY)).fetchall())
     wrong = [it.partition for it in change.receipts if counted.get(it.partition, 0) != it.rows]
     if wrong:
         raise WarehouseError(
-            f"dataset {change.dataset.name}: {len(wrong)} partitions have other counts than their receipts, first "
-            f"{wrong[0] or 'the whole'}; the old warehouse stays; materialize that partition again, then land it"
+            f"dataset {change.dataset.name}: {len(wrong)} partitions differ in count from their receipts, first "
+            f"{wrong[0] or 'the whole'}; the old warehouse stays; materialize it again, then the warehouse"
         )
 
 
@@ -481,11 +475,15 @@ def _adds_day(dataset: Dataset) -> bool:
     return dataset.partitioned and _DAY not in dataset.schema.names
 
 
+def _schema(dataset: Dataset) -> pa.Schema:
+    """The table's columns: the dataset's, and the folder's day as the last one, as readers of hive folders see it."""
+    return dataset.schema.append(pa.field(_DAY, pa.date32())) if _adds_day(dataset) else dataset.schema
+
+
 def _declared(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[str, str]:
-    """A dataset's columns and their DuckDB types, as DuckDB itself derives them from the Arrow schema."""
-    with _registered(connection, "declared_columns", dataset.schema.empty_table()):
-        columns = _columns(connection, "declared_columns")
-    return columns | ({_DAY: "DATE"} if _adds_day(dataset) else {})
+    """The table's columns and their DuckDB types, as DuckDB itself derives them from the Arrow schema."""
+    with _registered(connection, "declared", _schema(dataset).empty_table()):
+        return _columns(connection, "declared")
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
