@@ -150,6 +150,7 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
                 f"{dataset}: {len(work.requests):,} conversations to read with {users} execution users, "
                 f"{len(work.held):,} conversation days are staged, {work.postponed:,} wait for their call to settle"
             )
+            org.conversation_data.longest_page = _longest_page(days, staging)
             progress = Progress(log, dataset, len(work.requests))
             for reading in conversation_data.read(org.conversation_data, work.requests, not_found):
                 at(KillPoint.READING_RECEIVED)
@@ -224,9 +225,14 @@ def _reopened(pulls: Iterable[Pull], now: datetime) -> Iterator[Pull]:
 def _stage_reading(reading: Reading, staging: Staging) -> None:
     body = b"[" + b",".join(reading.bodies) + b"]"
     bounds = (str(to_milliseconds(reading.start)), str(to_milliseconds(reading.end)))
-    label = (reading.conversation_identifier, *bounds)
+    label = (reading.conversation_identifier, *bounds, str(reading.longest_page))
     day = reading.start.date().isoformat()
     staging.put(ENTRIES_CONVERSATION_DATA.name, day, label, body, fetched_at=reading.fetched_at)
+
+
+def _longest_page(days: Sequence[str], staging: Staging) -> int:
+    records = staging.records(ENTRIES_CONVERSATION_DATA.name, _neighbours(days))
+    return max((int(record.label[3]) for record in records), default=0)
 
 
 def _readings(serving: dict[str, Staged | None], staging: Staging) -> Iterator[ReadConversation]:

@@ -52,7 +52,7 @@ class Reading:
         start, end: Half-open window of ``transcriptedTimestamp``.
         fetched_at: The service's clock at the first page: later entries may be missing from the reading.
         entries: Distinct entries in the bodies.
-        requests: Pages asked for.
+        longest_page: Entries on the longest page; see ``ConversationData.longest_page``.
     """
 
     conversation_identifier: str
@@ -61,7 +61,7 @@ class Reading:
     bodies: tuple[bytes, ...]
     fetched_at: datetime
     entries: int
-    requests: int
+    longest_page: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class ConversationData:
         org: Org that the active-conversation budget belongs to.
         rate: Allowance of one execution user.
         active: Budget of distinct conversations held active.
+        longest_page: Entries on the longest page that the service is known to have sent. The more is known, the
+            fewer pages need a second look; start it with what earlier readings saw.
     """
 
     users: Sequence[ExecutionUser]
@@ -91,7 +93,7 @@ class ConversationData:
     rate: Limit = CONVERSATION_DATA
     active: Limit = ACTIVE_CONVERSATIONS
     retry: Retry = field(default_factory=Retry)
-    _longest_page: int = field(default=0, init=False)
+    longest_page: int = 0
     _sends_tokens: bool = field(default=False, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -140,7 +142,7 @@ class ConversationData:
         service that was seen to send tokens says by their absence that a page is the last.
         """
         with self._lock:
-            longest, self._longest_page = self._longest_page, max(self._longest_page, length)
+            longest, self.longest_page = self.longest_page, max(self.longest_page, length)
             return not self._sends_tokens and length >= max(longest, 1)
 
     def tokens_are_sent(self) -> None:
@@ -164,6 +166,7 @@ class _Pager:
         self._bodies: list[bytes] = []
         self._seen: set[str] = set()
         self._answered_at: list[datetime] = []
+        self._longest_page = 0
 
     def read(self) -> Reading:
         start, end = self._window
@@ -178,7 +181,7 @@ class _Pager:
             bodies=tuple(self._bodies),
             fetched_at=min(self._answered_at),
             entries=len(self._seen),
-            requests=len(self._bodies),
+            longest_page=self._longest_page,
         )
 
     def _read_part(self, first: int, last: int) -> list[tuple[int, int]]:
@@ -222,6 +225,7 @@ class _Pager:
     def _ask(self, params: dict[str, str | int]) -> tuple[_Page, bool]:
         answer, page = self._api.get(self._identifier, params)
         self._answered_at.append(answer.server_time)
+        self._longest_page = max(self._longest_page, len(page.conversation_entries))
         identifiers = {entry.identifier for entry in page.conversation_entries}
         new = not identifiers <= self._seen
         self._seen |= identifiers

@@ -1,0 +1,51 @@
+# Everything starts here: make demo, make ui, make test, make check. Each is safe to run twice.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo ui test check format lint types contracts docs bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/conversation-pipeline demo
+
+ui: $(VENV)/.ready
+	$(BIN)/conversation-pipeline demo --ui
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev lint types contracts docs test
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.ready-dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.ready-dev
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.ready-dev
+	$(BIN)/python -m conversation_pipeline_tests.docs --check
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python benchmarks/saturation.py
+
+# The environment: made when missing, made again when what it should hold has changed.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) data .dagster .tmp_dagster_home_*

@@ -1,0 +1,73 @@
+"""``conversation-pipeline doctor``: one line for each thing that has to be right, and what to do where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.on_platform import Selection
+from conversation_pipeline.salesforce.connection import Retry
+from conversation_pipeline.salesforce.errors import RecordUnavailable, SalesforceError
+from conversation_pipeline.salesforce.quotas import QuotaStoreError
+from conversation_pipeline.schemas import Group
+from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.settings import Settings, SettingsError, load_settings
+
+_NO_CONVERSATION = "00000000-0000-0000-0000-000000000000"
+
+
+def examine(console: Console) -> int:
+    """Prints the findings; returns the number of those that need a hand."""
+    try:
+        settings = load_settings()
+        settings.require_org()
+        settings.require_start_date()
+    except SettingsError as error:
+        console.print(f"[red]settings[/red]  {error}")
+        return 1
+    console.print(f"[green]settings[/green]  {settings.salesforce_instance_url}, from {settings.conversation_start_date}")
+    return sum(not _told(console, what, check) for what, check in _checks(settings))
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    with closing(Org(settings, Retry(attempts=2, timeout=30.0))) as org:
+        yield "org clock", lambda: _clock(org)
+        for dataset in DATASETS:
+            if dataset.group is Group.ON_PLATFORM:
+                yield str(dataset.sobject), lambda dataset=dataset: _columns(
+                    Selection.of(dataset, org.query.describe(str(dataset.sobject)))
+                )
+        yield "Conversation Data API", lambda: _conversation_data(org)
+
+
+def _told(console: Console, what: str, check: Callable[[], str]) -> bool:
+    try:
+        console.print(f"[green]{what}[/green]  {check()}", highlight=False)
+    except (SalesforceError, SettingsError, QuotaStoreError) as error:
+        console.print(f"[red]{what}[/red]  {error}", highlight=False)
+        return False
+    return True
+
+
+def _clock(org: Org) -> str:
+    apart = abs(org.query.server_time() - datetime.now(UTC))
+    return "the org answers" if apart < timedelta(minutes=5) else f"the org answers; its clock is {apart} from ours"
+
+
+def _columns(selection: Selection) -> str:
+    missing = f"; not visible: {', '.join(selection.missing)}" if selection.missing else ""
+    return f"{len(selection.fields)} columns{missing}"
+
+
+def _conversation_data(org: Org) -> str:
+    """Asks for a conversation that can not exist: whatever else is wrong is told, and nobody is marked active."""
+    now = datetime.now(UTC)
+    try:
+        org.conversation_data.read(_NO_CONVERSATION, now - timedelta(minutes=1), now)
+    except RecordUnavailable:
+        pass
+    return f"{len(org.conversation_data.users)} execution users"
