@@ -6,10 +6,10 @@ import random
 import signal
 import sqlite3
 import stat
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -133,6 +133,19 @@ class TestRate:
         lease = store.take([[claim]])
 
         assert lease.waited == pytest.approx(40.0, abs=0.01)
+
+    def test_a_free_place_is_given_out_once(self, store, machine):
+        """
+        With one of two places free and the other free half a second later, one request passes.
+        """
+        claim = Claim(USER, TWO_A_MINUTE)
+        take(store, claim).answered()
+        machine.pass_time(0.5)
+        take(store, claim).answered()
+        machine.pass_time(59.6)
+        take(store, claim)
+
+        assert is_full(store, claim)
 
     def test_a_request_that_was_given_up_holds_its_place_two_seconds_longer(self, store, machine):
         """
@@ -392,6 +405,18 @@ class TestPatience:
             take(store, Claim(USER, limit(1, 60.0)))
 
         assert (error.value.key, error.value.retry_after) == (USER, pytest.approx(60.0))
+
+    def test_the_error_is_about_the_claim_that_is_in_the_way_longest(self, store):
+        """
+        With the user's minute and the org's half hour both full, coming back after a minute would not help.
+        """
+        claims = Claim(ORG, limit(1, 1_800.0), name="a"), Claim(USER, limit(1, 60.0))
+        take(store, *claims).answered()
+
+        with pytest.raises(QuotaTimeout) as error:
+            take(store, Claim(ORG, limit(1, 1_800.0), name="b"), Claim(USER, limit(1, 60.0)))
+
+        assert (error.value.key, error.value.retry_after) == (ORG, pytest.approx(1_800.0))
 
 
 class TestUsage:
@@ -659,8 +684,8 @@ def pause_user(path: Path) -> None:
     SqliteQuotaStore(path).pause(USER, 30.0)
 
 
-def take_and_hang(path: Path, claim: Claim, count: int, ready: Any) -> None:
-    store = SqliteQuotaStore(path, longest_request=0.4)
+def take_and_hang(path: Path, claim: Claim, count: int, longest_request: float, ready: Any) -> None:
+    store = SqliteQuotaStore(path, longest_request=longest_request)
     leases = [store.take([[claim]]) for _ in range(count)]
     ready.set()
     time.sleep(60)
@@ -678,11 +703,9 @@ def request_again_and_again(path: Path, claim: Claim, until: float, seed: int, a
                 time.sleep(network.uniform(0.0, 0.005))
                 lease.answered()
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        for ended in [threads.submit(work) for _ in range(3)]:
+            ended.result()
     arrivals.put(seen)
 
 
@@ -691,9 +714,9 @@ def most_in_any_window(arrivals: list[float], seconds: float) -> int:
     return max(sum(first <= other < first + seconds for other in arrivals) for first in arrivals)
 
 
-def killed_while_holding(path: Path, claim: Claim, count: int) -> None:
+def killed_while_holding(path: Path, claim: Claim, count: int, *, longest_request: float = 90.0) -> None:
     ready = SPAWN.Event()
-    process = SPAWN.Process(target=take_and_hang, args=(path, claim, count, ready))
+    process = SPAWN.Process(target=take_and_hang, args=(path, claim, count, longest_request, ready))
     process.start()
     assert ready.wait(30)
     assert process.pid is not None
@@ -732,8 +755,8 @@ class TestProcesses:
         """
         claim = Claim(USER, limit(2, 0.5))
         began = time.monotonic()
-        killed_while_holding(tmp_path / "quotas.db", claim, 2)
-        store = SqliteQuotaStore(tmp_path / "quotas.db", longest_request=0.4)
+        killed_while_holding(tmp_path / "quotas.db", claim, 2, longest_request=0.4)
+        store = SqliteQuotaStore(tmp_path / "quotas.db")
 
         store.take([[claim]], patience=30.0)
 
@@ -760,17 +783,33 @@ class TestProcesses:
 
         assert 0.0 < store.usage(USER).paused_seconds <= 30.0
 
-    def test_a_forked_process_has_a_connection_of_its_own(self, tmp_path):
+    def test_a_process_that_is_forked_in_the_midst_of_a_transaction_has_a_connection_of_its_own(self, tmp_path):
         """
-        Parent and child both take from the store that the parent opened.
+        What another thread of the parent was doing at the fork does not block the child.
         """
-        store = SqliteQuotaStore(tmp_path / "quotas.db")
-        child = multiprocessing.get_context("fork").Process(target=take, args=(store, Claim(USER, TWO_A_MINUTE)))
-        child.start()
-        child.join(30)
-        take(store, Claim(USER, TWO_A_MINUTE))
+        fork = multiprocessing.get_context("fork")
+        hold, inside, go_on = fork.Event(), fork.Event(), fork.Event()
 
-        assert (child.exitcode, store.usage(USER).held) == (0, 2)
+        def clock() -> float:
+            if hold.is_set():
+                inside.set()
+                go_on.wait(30)
+            return time.monotonic()
+
+        store = SqliteQuotaStore(tmp_path / "quotas.db", clock=clock)
+        hold.set()
+        with ThreadPoolExecutor(1) as thread:
+            paused = thread.submit(store.pause, OTHER_USER, 30.0)
+            inside.wait(30)
+            hold.clear()
+            child = fork.Process(target=take, args=(store, Claim(USER, TWO_A_MINUTE)))
+            child.start()
+            go_on.set()
+            paused.result()
+        child.join(10)
+        child.kill()
+
+        assert (child.exitcode, store.usage(USER).held) == (0, 1)
 
 
 @settings(
