@@ -36,9 +36,9 @@ def create_app(org: Org, connections: Connections) -> Starlette:
     return app
 
 
-def _absent(request: Request, error: Exception) -> Response:
+def _absent(_request: Request, _error: Exception) -> Response:
     return errors(404, "NOT_FOUND", "The requested resource does not exist")
 
 
-def _not_allowed(request: Request, error: Exception) -> Response:
+def _not_allowed(request: Request, _error: Exception) -> Response:
     return errors(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{request.method}' not allowed")

@@ -22,7 +22,7 @@ from conversation_pipeline.simulator.org import Org
 Connections = dict[tuple[str, int], asyncio.Transport]
 """Open connections by the client's address, so that a fault can cut one."""
 
-_HTML = b"<!DOCTYPE html><html><head><title>Down for maintenance</title></head><body><h1>We'll be right back</h1></body></html>"
+_HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>We will be right back</body></html>"
 
 
 class Gate:
@@ -44,9 +44,7 @@ class Gate:
         await self._travel()
         noted = self._note(request)
         counters = self._org.counters
-        effect = self._org.faults.strike(
-            noted.route, noted.path, noted.method, noted.conversation_identifier
-        )
+        effect = self._org.faults.strike(noted.route, noted.path, noted.method, noted.conversation_identifier)
         if effect is None:
             response = await self._handled(request)
             self._stamp(response)
@@ -120,7 +118,7 @@ class Gate:
         if "status" in effect:
             body = effect.get("body", "")
             text = body if isinstance(body, str) else json.dumps(body)
-            media = "application/json" if not isinstance(body, str) or text[:1] in "[{" and text else "text/plain"
+            media = "application/json" if not isinstance(body, str) or (text[:1] in "[{" and text) else "text/plain"
             return Response(text.encode(), effect["status"], effect.get("headers"), media_type=media)
         response = await self._handled(request)
         response.headers.update(effect.get("headers") or {})

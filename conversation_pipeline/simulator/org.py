@@ -43,9 +43,7 @@ class Org:
 
     def __init__(self, seed: Seed) -> None:
         self.seed = seed
-        self._first_day = seed.first_day or (
-            datetime.fromtimestamp(Clock(seed.now).now, UTC).date() - DEFAULT_HISTORY
-        )
+        self._first_day = seed.first_day or (datetime.fromtimestamp(Clock(seed.now).now, UTC).date() - DEFAULT_HISTORY)
         self.reset()
 
     def reset(self) -> None:

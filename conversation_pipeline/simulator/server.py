@@ -106,10 +106,10 @@ def _url(listener: socket.socket) -> str:
 def _server(org: Org) -> uvicorn.Server:
     connections: Connections = {}
 
-    class Protocol(AutoHTTPProtocol):
+    class Protocol(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
         """HTTP/1.1 that remembers its connections, so that a fault can cut one."""
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self._peer = transport.get_extra_info("peername")
             connections[self._peer] = transport

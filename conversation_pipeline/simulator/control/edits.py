@@ -176,7 +176,7 @@ def _value(type_: str, value: Any) -> Value:
         return None
     if type_ == "datetime":
         return _seconds(value)
-    return to_18(value) if type_ == "reference" else value  # type: ignore[no-any-return]
+    return to_18(value) if type_ == "reference" else value
 
 
 def _seconds(iso: str) -> int:

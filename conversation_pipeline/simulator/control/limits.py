@@ -1,4 +1,4 @@
-"""Limits that the org enforces, and what it saw: buckets, sliding and fixed windows, the set of active conversations."""
+"""Limits that the org enforces, and what it saw: buckets, windows, the set of active conversations."""
 
 from __future__ import annotations
 

@@ -42,31 +42,31 @@ class _Room:
         yield get("index", self._index, "/simulator/")
         yield get("credentials", self._credentials)
         yield post("clients", self._register)
-        yield get("clock", lambda request: json_response(self._clock()))
+        yield get("clock", lambda _: json_response(self._clock()))
         yield post("clock", self._set_clock)
-        yield get("switches", lambda request: json_response(self._org.switches.described()))
+        yield get("switches", lambda _: json_response(self._org.switches.described()))
         yield post("switches", self._set_switches)
-        yield get("limits", lambda request: json_response(asdict(self._org.limits)))
+        yield get("limits", lambda _: json_response(asdict(self._org.limits)))
         yield post("limits", self._set_limits)
-        yield get("counters", lambda request: json_response(self._counters()))
+        yield get("counters", lambda _: json_response(self._counters()))
         yield get("requests", self._requests)
         yield post("counters/reset", self._reset_counters)
         yield post("tokens/expire", lambda asked: {"expired": self._org.identities.expire(asked.get("access_token"))})
         yield get("truth/entries", self._truth_entries)
         yield get("truth/records", self._truth_records)
         yield post("reset", self._reset)
-        yield get("faults", lambda request: json_response(self._faults()))
+        yield get("faults", lambda _: json_response(self._faults()))
         yield post("faults", self._add_fault)
         yield Endpoint("control.faults", "/simulator/faults", ("DELETE",), self._clear_faults)
         yield post("hide", lambda asked: hide(self._org, asked))
         yield post("entries", lambda asked: put_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))
 
-    def _index(self, request: Request) -> Response:
+    def _index(self, _request: Request) -> Response:
         org = self._org
         routes = sorted({(e.name, e.path, ",".join(e.methods)) for e in (*self._served, *self.endpoints())})
         return json_response({
-            "about": "A simulated Salesforce org of conversation data. Nothing here is real; nothing leaves this machine.",
+            "about": "A simulated Salesforce org of conversation data: nothing here is real.",
             "seed": org.seed.seed, "first_day": org.world.first_day.isoformat(),
             "conversations_per_day": org.seed.conversations_per_day, "now": org.clock.iso(),
             "routes": [{"name": name, "path": path, "methods": methods} for name, path, methods in routes],
@@ -122,10 +122,10 @@ class _Room:
         org = self._org
         return org.counters.shown(org.clock.elapsed(), org.limits) | {"api_requests": org.api_requests}
 
-    def _requests(self, request: Request) -> Response:
+    def _requests(self, _request: Request) -> Response:
         return json_response({"requests": [asdict(noted) for noted in self._org.counters.requests]})
 
-    def _reset_counters(self, asked: dict[str, Any]) -> Any:
+    def _reset_counters(self, _asked: dict[str, Any]) -> Any:
         self._org.counters = type(self._org.counters)()
         return self._counters()
 
@@ -147,11 +147,11 @@ class _Room:
     def _add_fault(self, asked: dict[str, Any]) -> Any:
         return asdict(self._org.faults.add(asked))
 
-    def _clear_faults(self, request: Request) -> Response:
+    def _clear_faults(self, _request: Request) -> Response:
         self._org.faults.clear()
         return json_response(self._faults())
 
-    def _reset(self, asked: dict[str, Any]) -> Any:
+    def _reset(self, _asked: dict[str, Any]) -> Any:
         self._org.reset()
         return {"now": self._org.clock.iso()}
 

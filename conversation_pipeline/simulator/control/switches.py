@@ -26,7 +26,7 @@ SWITCHES = (
     Switch("entry_order", "newest_first", "order of conversation-entries", ("newest_first", "oldest_first")),
     Switch("retry_after", True, "429 of conversation-entries carries Retry-After in seconds"),
     Switch("voice_settle_minutes", 3, "minutes from the end of a call until its entries can be read", least=0),
-    Switch("commit_delay_seconds", 0, "a row becomes visible this long after its SystemModstamp (late commits)", least=0),
+    Switch("commit_delay_seconds", 0, "a row can be seen this long after its SystemModstamp (late commits)", least=0),
     Switch("query_page_rows", 2000, "most records of a query page, whatever Sforce-Query-Options asks", least=1),
     Switch("per_app_usage", False, "Sforce-Limit-Info carries the per-app-api-usage tail"),
     Switch("limits_permission", True, "the user may read /limits; off: 403 INSUFFICIENT_ACCESS"),

@@ -36,7 +36,8 @@ def records_of(org: Org, sobject: str, day: date | None) -> list[dict[str, Any]]
     """
     fields = SOBJECTS[sobject].fields
     return [
-        {field.name: render_value(field.type, row.get(field.name)) for field in fields} | {"IsDeleted": row["IsDeleted"]}
+        {field.name: render_value(field.type, row.get(field.name)) for field in fields}
+        | {"IsDeleted": row["IsDeleted"]}
         for row in org.world.rows(sobject, org.clock.now)
         if day is None or json_datetime(int(row["CreatedDate"] or 0)).startswith(day.isoformat())
     ]

@@ -72,7 +72,9 @@ class _Room:
             after = place_of(asked["pageToken"]) if "pageToken" in asked else 0
         except ValueError:
             raise _BadParameter(400, "pageToken isn't valid") from None
-        newest_first = self._org.switches["entry_order"] == "newest_first" if direction is None else direction == "FromEnd"
+        newest_first = (
+            self._org.switches["entry_order"] == "newest_first" if direction is None else direction == "FromEnd"
+        )
         return identifier, Selection(
             _whole(asked.get("startTimestamp"), 0, "startTimestamp", 10090),
             _whole(asked.get("endTimestamp"), _FOREVER, "endTimestamp", 10091),

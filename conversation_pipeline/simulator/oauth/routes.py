@@ -55,7 +55,9 @@ class _Room:
         instance = str(request.base_url).rstrip("/")
         identity = f"{instance}/id/{org.world.cast.organization_id}/{client.user_id}"
         issued = str(org.clock.now_ms)
-        signed = hmac.new((client.client_secret or client.client_id).encode(), (identity + issued).encode(), hashlib.sha256)
+        signed = hmac.new(
+            (client.client_secret or client.client_id).encode(), (identity + issued).encode(), hashlib.sha256
+        )
         return json_response({
             "access_token": session.token, "signature": base64.b64encode(signed.digest()).decode(),
             "token_format": "jwt", "scope": " ".join(client.scopes), "instance_url": instance,

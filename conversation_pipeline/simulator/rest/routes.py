@@ -65,39 +65,40 @@ class _Room:
 
         return handle
 
-    def versions(self, request: Request) -> Response:
+    def versions(self, _request: Request) -> Response:
         return json_response([
             {"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
             for label, number in VERSIONS
         ])  # fmt: skip
 
-    def resources(self, request: Request, session: Session) -> Response:
+    def resources(self, request: Request, _session: Session) -> Response:
         base = _base(request)
         return json_response({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits")})
 
-    def sobjects(self, request: Request, session: Session) -> Response:
+    def sobjects(self, request: Request, _session: Session) -> Response:
         base = _base(request)
         found = [sobject_summary(sobject, base) for sobject in self._org.tables().sobjects()]
         return json_response({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found})
 
-    def describe(self, request: Request, session: Session) -> Response:
+    def describe(self, request: Request, _session: Session) -> Response:
         sobject = self._org.tables().sobject(request.path_params["sobject"])
         if sobject is None:
             return errors(404, "NOT_FOUND", "The requested resource does not exist")
         return json_response(describe(sobject, _base(request)))
 
-    def limits(self, request: Request, session: Session) -> Response:
+    def limits(self, _request: Request, _session: Session) -> Response:
         if not self._org.switches["limits_permission"]:
             return errors(403, "INSUFFICIENT_ACCESS", "insufficient access rights: View Setup and Configuration")
         daily = self._org.limits.daily_api_requests
-        fixed = {"DailyBulkApiBatches": 15_000, "DailyBulkV2QueryJobs": 10_000, "DailyBulkV2QueryFileStorageMB": 976_562,
+        fixed = {"DailyBulkApiBatches": 15_000, "DailyBulkV2QueryJobs": 10_000,
+                 "DailyBulkV2QueryFileStorageMB": 976_562,
                  "ConcurrentAsyncGetReportInstances": 200, "DataStorageMB": 10_240, "FileStorageMB": 102_400,
                  "HourlyAsyncReportRuns": 1_200, "HourlySyncReportRuns": 500,
                  "StreamingApiConcurrentClients": 2_000}  # fmt: skip
         content = {"DailyApiRequests": {"Max": daily, "Remaining": max(0, daily - self._org.api_requests)}}
         return json_response(content | {name: {"Max": most, "Remaining": most} for name, most in fixed.items()})
 
-    def record_count(self, request: Request, session: Session) -> Response:
+    def record_count(self, request: Request, _session: Session) -> Response:
         tables = self._org.tables()
         names = [name for name in request.query_params.get("sObjects", "").split(",") if name]
         wanted = [sobject for name in names if (sobject := tables.sobject(name))] if names else tables.sobjects()

@@ -140,7 +140,7 @@ class _Run:
         keep = self._condition(self._query.where) if self._query.where else None
         if self._is_count():
             count = len(self._cut(self._filtered(keep)))
-            return Result(count, (), lambda row, base: {})
+            return Result(count, (), lambda _row, _base: {})
         if self._query.group_by or any(self._is_aggregate(item.expression) for item in self._query.items):
             return self._grouped(keep)
         return self._plain(keep)
@@ -169,9 +169,7 @@ class _Run:
         for item in self._query.items:
             for column in self._columns(item.expression):
                 self._graft(tree, self._resolve(column))
-        keys = [
-            (self._sort_key(self._getter(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by
-        ]
+        keys = [(self._sort_key(self._getter(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
         rows = _sorted(self._filtered(keep), keys)
         rows = self._cut(rows)
         name = self._sobject.name
@@ -190,8 +188,10 @@ class _Run:
 
     def _graft(self, tree: dict[str, Field | _Branch], resolved: _Resolved) -> None:
         for lookup in resolved.lookups:
-            branch = tree.setdefault(str(lookup.relationship_name), _Branch(lookup))
-            assert isinstance(branch, _Branch)
+            name = str(lookup.relationship_name)
+            branch = tree.get(name)
+            if not isinstance(branch, _Branch):
+                branch = tree[name] = _Branch(lookup)
             tree = branch.leaves
         tree[resolved.column.name] = resolved.column
 
@@ -233,7 +233,7 @@ class _Run:
         keys = [(self._sort_key(self._measure(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
         found = self._cut(_sorted(found, keys))
 
-        def render(rows: list[Row], base: str) -> dict[str, Any]:
+        def render(rows: list[Row], _base: str) -> dict[str, Any]:
             values = {name: render_value(type_, measure(rows)) for name, measure, type_ in measures}
             return {"attributes": {"type": "AggregateResult"}, **values}
 
@@ -254,10 +254,9 @@ class _Run:
         return isinstance(expression, Call) and expression.function in AGGREGATES
 
     def _measure(self, expression: Expression) -> Callable[[list[Row]], Any]:
-        if not self._is_aggregate(expression):
+        if not isinstance(expression, Call) or expression.function not in AGGREGATES:
             get = self._getter(expression)
             return lambda rows: get(rows[0]) if rows else None
-        assert isinstance(expression, Call)
         if expression.argument is None:
             return len
         get = self._getter(expression.argument)
@@ -267,13 +266,12 @@ class _Run:
     def _type(self, expression: Expression) -> str:
         if isinstance(expression, Column):
             return self._resolve(expression).column.type
-        if expression.function in ("COUNT", "COUNT_DISTINCT"):
+        if expression.argument is None or expression.function in ("COUNT", "COUNT_DISTINCT"):
             return "int"
         if expression.function in ("SUM", "AVG"):
             return "double" if expression.function == "AVG" else "number"
         if expression.function in _DATE_PARTS:
             return _DATE_PARTS[expression.function][0]
-        assert expression.argument is not None
         return self._type(expression.argument)
 
     # Columns.
@@ -371,11 +369,11 @@ class _Run:
         get = self._getter(comparison.expression)
         self._check_operator(column, comparison)
         if comparison.query is not None:
-            return self._semi_join(comparison, get)
+            return self._semi_join(comparison.query, comparison.operator, get)
         for literal in comparison.literals:
             self._check_literal(column, literal, comparison.expression)
         if comparison.operator == "LIKE":
-            pattern = _like(str(comparison.literals[0].value), self._query.text)
+            pattern = _like(str(comparison.literals[0].value))
             return lambda row: (value := get(row)) is not None and pattern.fullmatch(str(value)) is not None
         if any(literal.kind == "relative" for literal in comparison.literals):
             return self._relative(comparison, get)
@@ -440,15 +438,14 @@ class _Run:
         # An empty string and null are one and the same to SOQL.
         return _folded(literal.value) if literal.value != "" else None
 
-    def _semi_join(self, comparison: Comparison, get: Getter) -> Test:
-        assert comparison.query is not None
-        inner = _Run(comparison.query, self._tables, self._include_deleted)
-        if len(comparison.query.items) != 1:
+    def _semi_join(self, query: Query, operator_name: str, get: Getter) -> Test:
+        inner = _Run(query, self._tables, self._include_deleted)
+        if len(query.items) != 1:
             raise SoqlError("MALFORMED_QUERY", "A semi-join sub-select selects exactly one column")
-        keep = inner._condition(comparison.query.where) if comparison.query.where else None
-        value = inner._getter(comparison.query.items[0].expression)
+        keep = inner._condition(query.where) if query.where else None
+        value = inner._getter(query.items[0].expression)
         members = frozenset(_folded(value(row)) for row in inner._cut(inner._filtered(keep))) - {None}
-        if comparison.operator == "IN":
+        if operator_name == "IN":
             return lambda row: _folded(get(row)) in members
         return lambda row: _folded(get(row)) not in members
 
@@ -481,7 +478,7 @@ def _folded(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
-def _like(pattern: str, text: str) -> re.Pattern[str]:
+def _like(pattern: str) -> re.Pattern[str]:
     parts = []
     for piece in re.findall(r"\\.|[^\\]", pattern, flags=re.DOTALL):
         if piece in ("\\%", "\\_"):
@@ -489,7 +486,7 @@ def _like(pattern: str, text: str) -> re.Pattern[str]:
         elif piece in ("%", "_"):
             parts.append(".*" if piece == "%" else ".")
         else:
-            parts.append(re.escape(unescape(piece, text)))
+            parts.append(re.escape(unescape(piece)))
     return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
 
 

@@ -267,7 +267,7 @@ def parse(text: str) -> Query:
         raise
 
 
-def unescape(body: str, text: str) -> str:
+def unescape(body: str) -> str:
     """
     The characters that the inside of a quoted string stands for.
 
@@ -288,7 +288,7 @@ def _literal(token: Token, text: str) -> Literal:
     value = str(token)
     match token.type:
         case "STRING":
-            return Literal("string", unescape(value[1:-1], text))
+            return Literal("string", unescape(value[1:-1]))
         case "DATETIME":
             return Literal("datetime", _instant(value, text, token.start_pos or 0))
         case "DATE":

@@ -80,9 +80,7 @@ def _rarities(day: date, count: int) -> dict[int, tuple[Happening, ...]]:
     }
 
 
-def _conversation(
-    recipe: Recipe, cast: Cast, day: date, place: int, rarities: tuple[Happening, ...]
-) -> Conversation:
+def _conversation(recipe: Recipe, cast: Cast, day: date, place: int, rarities: tuple[Happening, ...]) -> Conversation:
     rng = random.Random(f"{recipe.seed}/{day}/{place}")
     midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
     # The team answers from 06:00 UTC to midnight, most questions come in the American morning. A day's rarities
@@ -116,7 +114,6 @@ def _messages(script: Script, recipe: Recipe, channel: str, rarities: tuple[Happ
         language = "es"
     customer = person(rng, language, known=rng.random() < 0.5)
     thread = Thread(script, cast.channels[channel], customer, recipe.metrics_delay)
-    thread.open()
     thread.session(_scenario(rng, MESSAGING, language), _plan(rng, channel, rarities))
     if channel not in _MOBILE:
         return

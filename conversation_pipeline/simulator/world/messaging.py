@@ -58,18 +58,13 @@ class Thread:
         self.channel = channel
         self.customer = customer
         self.metrics_delay = metrics_delay
-        self.end_user_record: Record | None = None
         self.bot = Speaker("chatbot", script.cast.bot_id[:15], "Chatbot", "Trail Guide")
         if channel.kind == "EmbeddedMessaging":
             subject, app = f"v2/iamessage/UNAUTH/NA/uid:{script.uuid()}", "iamessage"
         else:
             subject, app = customer.phone, "messaging"
         self.end_user = Speaker(app, subject, "EndUser", customer.name)
-        self.conversation_record: Record | None = None
-
-    def open(self) -> None:
-        """The end user writes for the first time: MessagingEndUser, Conversation and its participant appear."""
-        script = self.script
+        # With the first message MessagingEndUser, Conversation and its participant appear.
         self.end_user_record = script.add("MessagingEndUser", {
             "OwnerId": script.cast.integration_user_id, "Name": self.customer.name,
             "MessagingChannelId": self.channel.id, "MessagingPlatformKey": self.end_user.subject,
@@ -106,7 +101,6 @@ class Session:
         self.asked_form: dict[str, Any] | None = None
         self.participants: list[Record] = []
         self.first_entry = len(self.script.conversation.entries)
-        assert thread.end_user_record is not None
         cast = self.script.cast
         self.record = self.script.add("MessagingSession", {
             "OwnerId": cast.bot_user_id, "Status": "Active", "AgentType": "Bot", "Origin": "InboundInitiated",
@@ -151,7 +145,8 @@ class Session:
     @property
     def representative(self) -> Speaker:
         """Who serves now."""
-        assert self.speaker is not None, "nobody has accepted the session yet"
+        if self.speaker is None:
+            raise RuntimeError("nobody has accepted the session yet")
         return self.speaker
 
     # Writing.
@@ -231,7 +226,9 @@ class Session:
             self.say(thread.end_user, {"en_US": "Hi", "de": "Hallo", "es": "Hola"}[thread.customer.language])
         self._owner(script.cast.bot_user_id, "Bot", None, None)
         script.wait(1, 3)
-        form = script.rng.choice(("Buttons", "QuickReplies") if thread.channel.kind != "Text" else ("DisplayableOptions",))
+        form = script.rng.choice(
+            ("Buttons", "QuickReplies") if thread.channel.kind != "Text" else ("DisplayableOptions",)
+        )
         topics = TOPICS[thread.customer.language]
         asked = self.message(thread.bot, payloads.choices(script, form, _GREETING[thread.customer.language], topics))
         script.wait(4, 30)
@@ -264,7 +261,8 @@ class Session:
             "routingType": routing_type, "failureType": "None", "errorMessages": [], "failureReason": None,
             "recordId": self.record.id[:15], "isExternallyRouted": False,
             "pendingServiceRoutingId": record_id(POINTED_AT["PendingServiceRouting"], self.script.number())[:15],
-            "estimatedWaitTime": {"isEWTRequested": True, "estimatedWaitTimeInSeconds": self.script.rng.randrange(20, 200)},
+            "estimatedWaitTime": {
+                "isEWTRequested": True, "estimatedWaitTimeInSeconds": self.script.rng.randrange(20, 200)},
             "routingConfigurationDetails": {
                 "routingConfigurationType": "QueueRoutingType", "queueId": self.thread.channel.queue_id[:15]},
         })  # fmt: skip
@@ -319,9 +317,8 @@ class Session:
 
     def _transfer(self) -> None:
         script = self.script
-        assert self.speaker is not None
         script.wait(10, 40)
-        self.say(self.speaker, {
+        self.say(self.representative, {
             "en_US": "I'll hand you over to a colleague who knows this better.",
             "de": "Ich gebe dich an eine Kollegin weiter, die das besser weiß.",
             "es": "Te paso con un compañero que sabe más de esto.",
@@ -329,7 +326,7 @@ class Session:
         requested = script.second
         self._routing("Transfer")
         self._close_work("Transferred")
-        left = self.speaker
+        left = self.representative
         self._accept(requested, "Transfer")
         self._participants("remove", left)
 
@@ -368,7 +365,6 @@ class Session:
             self._close_work("Closed")
         for participant in self.participants:
             leave(script, participant)
-        assert self.thread.conversation_record is not None
         self.thread.conversation_record.change(ended, {"EndTime": ended, "EndTimeMilliSecs": script.now % 1000})
         self._afterwards(ended)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from conversation_pipeline.simulator.world.entries import Entry
 
@@ -16,7 +17,7 @@ def session_metrics(entries: Iterable[Entry]) -> dict[str, int | None]:
     """
     messages = [entry for entry in entries if entry.entry_type == "Message" and entry.visibility != "Internal"]
     agent, end_user = [], []
-    for before, after in zip(messages, messages[1:], strict=False):
+    for before, after in pairwise(messages):
         gap = (after.at - before.at) / 1000
         if before.sender.role == "EndUser" and after.sender.role == "Agent":
             agent.append(gap)

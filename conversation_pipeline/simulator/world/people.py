@@ -24,7 +24,10 @@ _STAFF = (
     ("Priya", "Nair", "Product Specialist", "en_US"), ("Tom", "Ashworth", "Product Specialist", "en_US"),
     ("Sofía", "Marín", "Service Representative", "es"), ("Felix", "Baumann", "Warranty Specialist", "de"),
 )  # fmt: skip
-_SUPERVISORS = (("Grace", "Lindqvist", "Service Supervisor", "en_US"), ("Samuel", "Okafor", "Service Supervisor", "en_US"))
+_SUPERVISORS = (
+    ("Grace", "Lindqvist", "Service Supervisor", "en_US"),
+    ("Samuel", "Okafor", "Service Supervisor", "en_US"),
+)
 
 _FIRST_NAMES = {
     "en_US": ("Olivia", "Liam", "Emma", "Noah", "Ava", "Ethan", "Sophia", "Mason", "Isabella", "Lucas", "Mia", "Logan",
@@ -176,7 +179,7 @@ def cast(seed: int) -> Cast:
     add("Group", 9, {"Name": "Service Team", "DeveloperName": "Service_Team", "Type": "Regular",
                      "OwnerId": organization})  # fmt: skip
 
-    def channel(number: int, key: str, kind: str, label: str, language: str, queue: str, platform_key: str) -> Channel:
+    def channel(number: int, kind: str, label: str, language: str, queue: str, platform_key: str) -> Channel:
         address = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         identifier = add("MessagingChannel", number, {
             "DeveloperName": label.replace(" ", "_"), "MasterLabel": label, "Language": language, "MessageType": kind,
@@ -188,10 +191,10 @@ def cast(seed: int) -> Cast:
         return Channel(identifier, kind, label, language, platform_key or address, address, queues[queue])
 
     channels = {
-        "chat": channel(1, "chat", "EmbeddedMessaging", "Web Chat", "en_US", "chat", ""),
-        "german": channel(2, "german", "EmbeddedMessaging", "Web Chat DE", "de", "german", ""),
-        "whatsapp": channel(3, "whatsapp", "WhatsApp", "WhatsApp Support", "en_US", "mobile", "whatsapp:+19705550100"),
-        "sms": channel(4, "sms", "Text", "SMS Support", "en_US", "mobile", "+19705550142"),
+        "chat": channel(1, "EmbeddedMessaging", "Web Chat", "en_US", "chat", ""),
+        "german": channel(2, "EmbeddedMessaging", "Web Chat DE", "de", "german", ""),
+        "whatsapp": channel(3, "WhatsApp", "WhatsApp Support", "en_US", "mobile", "whatsapp:+19705550100"),
+        "sms": channel(4, "Text", "SMS Support", "en_US", "mobile", "+19705550142"),
     }
     return Cast(
         organization, integration, bot_user, record_id(POINTED_AT["BotDefinition"], 1), agents, supervisors, queues,

@@ -54,7 +54,6 @@ def delivery_failure(session: Session) -> None:
         "recipient": thread.end_user.wire(), "errorCode": "30006", "failedConversationEntryIdentifier": failed,
         "errorMessage": "Landline or unreachable carrier",
     })  # fmt: skip
-    assert thread.end_user_record is not None
     script.add("MessagingDeliveryError", {
         "OwnerId": script.cast.integration_user_id, "Type": "Error", "CorrelationIdentifier": failed,
         "DestinationPhoneNumber": f"+{thread.customer.phone}", "FailureReason": "Landline or unreachable carrier",
@@ -71,14 +70,16 @@ def message_updated(session: Session) -> None:
                            text="and one more photo")  # fmt: skip
     session.message(session.thread.end_user, body)
     script.wait(2, 8)
-    done = {**body["staticContent"], "attachments": [{**attached, "attachmentUploadResult": {"resultType": "Completed"}}]}
+    done = {
+        **body["staticContent"],
+        "attachments": [{**attached, "attachmentUploadResult": {"resultType": "Completed"}}],
+    }
     session.event("MessageUpdated", _system(), {"updatedMessage": {**body, "staticContent": done}})
 
 
 def consent(session: Session) -> None:
     """The customer opts out, and in again."""
     script, thread = session.script, session.thread
-    assert thread.end_user_record is not None
     for status, column in (("OptOut", "OptedOut"), ("OptIn", "ExplicitlyOptedIn")):
         session.say(thread.end_user, "STOP" if status == "OptOut" else "START")
         initiating = script.conversation.entries[-1].identifier
@@ -163,7 +164,6 @@ def repair_form(session: Session) -> None:
     """A form, and the form filled in."""
     for sender in (session.representative, session.thread.end_user):
         body = form(session, "Please tell us a little more")
-        assert body is not None
         session.message(sender, body)
 
 
@@ -196,11 +196,17 @@ def payment(session: Session) -> None:
                              {"formatType": "Payment", "referenceId": reference, "total": amount})  # fmt: skip
     session.message(session.representative, asked)
     script.wait(15, 60)
-    result = {"formatType": "Result", "referenceId": reference, "result": {"resultType": "PaymentResult", "status": "Paid"}}
+    result = {
+        "formatType": "Result",
+        "referenceId": reference,
+        "result": {"resultType": "PaymentResult", "status": "Paid"},
+    }
     session.message(session.thread.end_user, payloads.message(
         script, "PaymentResponseMessage", "paymentResponse", result, reply_to=asked["id"]))  # fmt: skip
     status = {"formatType": "Inputs", "referenceId": reference, "inputValues": []}
-    session.message(session.thread.end_user, payloads.message(script, "PaymentStatusMessage", "paymentStatusResponse", status))
+    session.message(
+        session.thread.end_user, payloads.message(script, "PaymentStatusMessage", "paymentStatusResponse", status)
+    )
 
 
 def shopping(session: Session) -> None:
@@ -216,16 +222,25 @@ def shopping(session: Session) -> None:
         script.wait(5, 30)
 
 
-def _citations(session: Session) -> dict[str, Any]:
+def _citations(_: Session) -> dict[str, Any]:
     words = "You can return unused gear within 60 days. [1]"
-    reference = {"citedReferenceType": "Link", "link": {"url": f"{SHOP}/help/returns"}, "label": "Returns", "recordId": None}
+    reference = {
+        "citedReferenceType": "Link",
+        "link": {"url": f"{SHOP}/help/returns"},
+        "label": "Returns",
+        "recordId": None,
+    }
     claim = {"claim": {"claimStartOffset": 0, "claimEndOffset": 42}, "citedLocationOffset": 43}
     citation = {"citedReference": reference, "citedDetails": {"citedDetailsType": "Inline", "inlineMetadata": [claim]}}
     return {"text": words, "citationContent": {"citations": [citation]}}
 
 
 def _buttons(session: Session) -> dict[str, Any]:
-    action = {"actionType": "LinkAction", "label": "Track parcel", "url": f"{SHOP}/track/{session.blanks.values['order']}"}
+    action = {
+        "actionType": "LinkAction",
+        "label": "Track parcel",
+        "url": f"{SHOP}/track/{session.blanks.values['order']}",
+    }
     return {"text": "Tap below to see where it is.", "actions": [action], "linkItems": []}
 
 
@@ -235,7 +250,7 @@ def _static_carousel(session: Session) -> dict[str, Any]:
     return {"items": items, "images": [payloads.image(session.script, "larch")]}
 
 
-def _template(session: Session) -> dict[str, Any]:
+def _template(_: Session) -> dict[str, Any]:
     return {"externalTemplate": {"name": "order_shipped", "languageCode": "en_US", "templateCategory": "Utility",
                                  "templateSubCategory": None, "templateSections": [], "contentSections": [],
                                  "cardCarouselSections": [], "assets": []}}  # fmt: skip
@@ -245,7 +260,8 @@ def _extended(session: Session) -> dict[str, Any]:
     return {"contentHeader": "Re: your order", "isTruncated": True, "attachments": [],
             "textContent": f"Hello {session.blanks.values['first']},\n\nyour order {session.blanks.values['order']} "
                            "is packed. Below you find everything that is in it …",
-            "richContent": None, "fullContent": payloads.attachment(session.script, "message.html", "text/html")}  # fmt: skip
+            "fullContent": payloads.attachment(session.script, "message.html", "text/html"),
+            "richContent": None}  # fmt: skip
 
 
 def _survey(session: Session) -> dict[str, Any]:
@@ -260,6 +276,14 @@ def _definition(session: Session) -> dict[str, Any]:
             "targetLocale": None, "itemReferences": None}  # fmt: skip
 
 
+def _cancelled(session: Session) -> dict[str, Any]:
+    return {"timestamp": session.script.second, "sequenceId": 3}
+
+
+def _links(session: Session) -> dict[str, Any]:
+    return {"links": [{"url": f"{SHOP}/track/{session.blanks.values['order']}"}]}
+
+
 def _system() -> Speaker:
     return Speaker("conversation", "system", "System", None)
 
@@ -270,12 +294,12 @@ RARITIES: tuple[Happening, ...] = (
     _static("Text", _citations, bot=True), _static("Buttons", _buttons), _static("Carousel", _static_carousel),
     _static("ExternalTemplate", _template), _static("ExtendedText", _extended), _static("WebView", _survey),
     _static("MessageDefinition", _definition),
-    _static("Links", lambda session: {"links": [{"url": f"{SHOP}/track/{session.blanks.values['order']}"}]}),
+    _static("Links", _links),
     _static("ErrorMessage", lambda _: {"errorDetails": {"errorCode": "FLOW_TIMEOUT", "errorMessages": ["try again"]},
                                        "title": "Something went wrong"}, bot=True),
     _static("Application", lambda _: {"application": {"appName": "Northpine Wallet", "appId": "1450017"}}),
     _static("ExperienceType", lambda _: {"values": [], "message": None}),
-    _static("CancelAction", lambda session: {"timestamp": session.script.second, "sequenceId": 3}),
+    _static("CancelAction", _cancelled),
     _choice("ListPicker", "Which product is it about?", "Tents", "Packs", "Boots"),
     _choice("TimePicker", "When shall we call you?", "first", "second"),
     _choice("Carousel", "Pick a color", "Glacier Blue", "Moss Green"),

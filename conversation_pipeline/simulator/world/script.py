@@ -15,7 +15,6 @@ from conversation_pipeline.simulator.world.people import Cast
 from conversation_pipeline.simulator.world.records import Change, Record, Row
 from conversation_pipeline.simulator.world.schema import SOBJECTS
 
-
 _NUMBER_ONE = date(2000, 1, 1)
 _PER_CONVERSATION = 1_000
 _PER_DAY = 100_000

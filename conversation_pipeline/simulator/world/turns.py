@@ -72,7 +72,7 @@ def pick(session: Session, words: str) -> Body | None:
     return payloads.selection(session.script, session.asked, chosen)
 
 
-def form(session: Session, words: str) -> Body | None:
+def form(session: Session, words: str) -> Body:
     """A form to fill in; from the customer, the form filled in."""
     script = session.script
     if session.asked_form is None:
@@ -85,8 +85,9 @@ def form(session: Session, words: str) -> Body | None:
         ]  # fmt: skip
         content = {"formatType": "Inputs", "formTitle": payloads.title("Repair form", words), "sections": sections,
                    "message": payloads.title(words), "reply": None, "introScreen": None, "images": []}  # fmt: skip
-        session.asked_form = payloads.message(script, "FormMessage", "form", content)
-        return session.asked_form
+        question = payloads.message(script, "FormMessage", "form", content)
+        session.asked_form = question
+        return question
     asked, session.asked_form = session.asked_form, None
     values = ("left zipper", "2026-04-18")
     answers = [

@@ -17,7 +17,9 @@ _RECORDING_DELAY = 30
 class Call:
     """One telephone conversation, its transfers included."""
 
-    def __init__(self, script: Script, scenario: Scenario, customer: Person, agents: list[Staff], call_type: str) -> None:
+    def __init__(
+        self, script: Script, scenario: Scenario, customer: Person, agents: list[Staff], call_type: str
+    ) -> None:
         self._script = script
         self._scenario = scenario
         self._customer = customer
