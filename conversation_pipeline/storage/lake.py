@@ -28,13 +28,14 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage.errors import PublishError, StorageError
 from conversation_pipeline.storage.parquet import PartitionWriter
 from conversation_pipeline.storage.partitions import day_folder
-from conversation_pipeline.storage.rows import fitted, in_key_order
+from conversation_pipeline.storage.rows import fitted
+from conversation_pipeline.storage.sorting import in_key_order
 from conversation_pipeline.storage.store import Draft, Store
 
 FILE = "data.parquet"
 
 MEMORY = 256 * 2**20
-"""Bytes of Arrow memory that ``replace`` gathers before it writes; beyond that, rows go through the disk."""
+"""Bytes of rows that ``replace`` gathers to sort them; beyond that they go through the disk."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ class Lake:
 
     Args:
         url: A local path, or ``s3://``, ``gs://``, ``az://`` (see ``Store``).
-        memory: Bytes of Arrow memory that ``replace`` may gather, and DuckDB's limit when it sorts what is
-            larger.
+        memory: Bytes of rows that ``replace`` gathers to sort them; beyond that they go through the disk.
     """
 
     def __init__(self, url: str, *, memory: int = MEMORY) -> None:

@@ -1,17 +1,14 @@
-"""Rows on their way into a partition: fitted to the dataset's schema, and put in the order of its key."""
+"""Rows on their way into a partition: do they fit the dataset's schema, are they in the order of its key?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage.errors import PublishError
-from conversation_pipeline.storage.sql import Text, sql
 
 _BATCH_ROWS = 16_384
 
@@ -95,75 +92,3 @@ def _steps(keys: pa.RecordBatch) -> tuple[bool, bool]:
         above = pc.or_(pc.less(left, right), pc.and_(same, above))
         equal = pc.and_(same, equal)
     return pc.all(above).as_py() is not False, pc.any(equal).as_py() is True
-
-
-def in_key_order(
-    batches: Iterable[pa.RecordBatch], dataset: Dataset, *, memory: int, scratch: Path
-) -> Iterator[pa.RecordBatch]:
-    """
-    The same rows sorted by key. What came sorted is passed on as it came.
-
-    Args:
-        batches: Rows that fit the dataset's schema.
-        dataset: Says the key.
-        memory: Bytes that may be gathered in memory; more goes through ``scratch``, sorted by DuckDB within
-            as much.
-        scratch: A folder to make on a disk, for rows beyond that.
-    """
-    order = KeyOrder(dataset.key)
-    gathered: list[pa.RecordBatch] = []
-    size = 0
-    rest = iter(batches)
-    for batch in rest:
-        order.watch(batch)
-        gathered.append(batch)
-        size += batch.nbytes
-        if size > memory:
-            break
-    else:
-        yield from gathered if order.ascending else _sorted_in_memory(gathered, dataset)
-        return
-
-    scratch.mkdir()
-    spool = scratch / "rows"
-    with (
-        pa.OSFile(str(spool), "wb") as file,
-        pa.ipc.new_stream(file, dataset.schema, options=_SPOOLED) as writer,
-    ):
-        for batch in gathered:
-            writer.write_batch(batch)
-        gathered.clear()
-        for batch in rest:
-            order.watch(batch)
-            writer.write_batch(batch)
-    with pa.OSFile(str(spool)) as file, pa.ipc.open_stream(file) as rows:
-        yield from rows if order.ascending else _sorted_on_disk(rows, dataset, memory, scratch)
-
-
-_SPOOLED = pa.ipc.IpcWriteOptions(compression="lz4")
-
-
-def _sorted_in_memory(batches: list[pa.RecordBatch], dataset: Dataset) -> Iterator[pa.RecordBatch]:
-    table = pa.Table.from_batches(batches, dataset.schema).combine_chunks()
-    ranks = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in dataset.key])
-    for start in range(0, len(ranks), _BATCH_ROWS):
-        yield from table.take(ranks.slice(start, _BATCH_ROWS)).to_batches()
-
-
-def _sorted_on_disk(
-    rows: pa.RecordBatchReader, dataset: Dataset, memory: int, scratch: Path
-) -> Iterator[pa.RecordBatch]:
-    with duckdb.connect() as connection:
-        connection.execute("SET enable_progress_bar = false")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(sql("SET memory_limit = {limit}", limit=Text(f"{max(memory // 2**20, 64)}MiB")))
-        connection.execute(sql("SET temp_directory = {folder}", folder=Text(scratch)))
-        connection.register("rows", rows)
-        try:
-            ordered = connection.sql(sql("SELECT * FROM rows ORDER BY {key}", key=dataset.key))
-            for batch in ordered.to_arrow_reader(_BATCH_ROWS):
-                yield fitted(batch, dataset)
-        except duckdb.Error as error:
-            raise PublishError(
-                f"sorting on disk failed; free space in {scratch.parent} or give the lake more memory"
-            ) from error

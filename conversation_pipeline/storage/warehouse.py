@@ -427,8 +427,8 @@ def _check(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
     wrong = [it.partition for it in change.receipts if counted.get(it.partition, 0) != it.rows]
     if wrong:
         raise WarehouseError(
-            f"dataset {change.dataset.name}: {len(wrong)} partitions differ in count from their receipts, first "
-            f"{wrong[0] or 'the whole'}; the old warehouse stays; materialize it again, then the warehouse"
+            f"dataset {change.dataset.name}: {len(wrong)} partitions differ in count from their receipts "
+            f"(first: {wrong[0] or 'all'}); the old warehouse stays; materialize them, then the warehouse"
         )
 
 
@@ -476,7 +476,10 @@ def _adds_day(dataset: Dataset) -> bool:
 
 
 def _schema(dataset: Dataset) -> pa.Schema:
-    """The table's columns: the dataset's, and the folder's day as the last one, as readers of hive folders see it."""
+    """
+    The table's columns: the dataset's, and the folder's day as the last one, as readers of hive folders see
+    it.
+    """
     return dataset.schema.append(pa.field(_DAY, pa.date32())) if _adds_day(dataset) else dataset.schema
 
 

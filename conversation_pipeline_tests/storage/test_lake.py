@@ -46,7 +46,8 @@ records = st.lists(
         {
             "conversation": texts,
             "entry": st.integers(-(2**63), 2**63 - 1),
-            "said_at": st.none() | st.integers(-(10**12), 4 * 10**12).map(lambda ms: MIDNIGHT + timedelta(0, 0, 0, ms)),
+            "said_at": st.none()
+            | st.integers(-(10**12), 4 * 10**12).map(lambda ms: MIDNIGHT + timedelta(0, 0, 0, ms)),
             "text": st.none() | texts | st.sampled_from(["😀👩‍👩‍👧", "שלום", "=cmd()", "a\r\nb", '"', ""]),
             "score": st.none() | st.floats(allow_nan=False),
             "by_bot": st.none() | st.booleans(),
@@ -55,7 +56,9 @@ records = st.lists(
             "options": st.none()
             | st.lists(
                 st.none()
-                | st.fixed_dictionaries({"label": st.none() | texts, "position": st.none() | st.integers(0, 9)}),
+                | st.fixed_dictionaries(
+                    {"label": st.none() | texts, "position": st.none() | st.integers(0, 9)}
+                ),
                 max_size=3,
             ),
         }
@@ -84,7 +87,8 @@ def test_rows_of_any_content_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, some: list[Row], size: int
 ) -> None:
     """
-    What goes in comes out, sorted by key, with the declared schema: emoji, nulls, empty lists and batches included.
+    What goes in comes out, sorted by key, with the declared schema: emoji, nulls, empty lists and batches
+    included.
     """
     lake = Lake(str(tmp_path_factory.mktemp("round")))
     empty = pa.RecordBatch.from_pylist([], schema=ENTRIES.schema)
@@ -153,7 +157,11 @@ def test_columns_are_found_by_name_and_cast(lake: Lake) -> None:
     Another order of columns and wider types fit; a column that is missing is null.
     """
     batch = pa.record_batch(
-        {"entry": pa.array([1], pa.int32()), "text": pa.array(["x"], pa.large_string()), "conversation": ["c"]}
+        {
+            "entry": pa.array([1], pa.int32()),
+            "text": pa.array(["x"], pa.large_string()),
+            "conversation": ["c"],
+        }
     )
 
     lake.replace(ENTRIES, DAY, [batch], run_id="r")
@@ -167,11 +175,13 @@ def refused() -> Iterator[object]:
     yield pytest.param(good | {"surprise": ["secret words"]}, "surprise", id="unknown column")
     yield pytest.param(good | {"conversation": pa.nulls(1, pa.string())}, "conversation", id="null in a key")
     yield pytest.param({"entry": [1]}, "conversation", id="key column missing")
-    yield pytest.param({"conversation": ["secret words"] * 2, "entry": [1, 1]}, "conversation", id="key twice")
+    yield pytest.param(
+        {"conversation": ["secret words"] * 2, "entry": [1, 1]}, "conversation", id="key twice"
+    )
     yield pytest.param(good | {"score": ["secret words"]}, "score", id="value that does not fit")
 
 
-@pytest.mark.parametrize(("columns", "named"), refused())
+@pytest.mark.parametrize(("columns", "named"), list(refused()))
 def test_rows_that_do_not_fit_are_refused(lake: Lake, columns: dict[str, list[object]], named: str) -> None:
     """
     The refusal names dataset, partition and column, never a value; the old partition stays.
@@ -272,7 +282,9 @@ def test_a_snapshot_has_no_partition(lake: Lake) -> None:
     assert lake.read(QUEUES, None).to_pylist() == [{"id": "q", "label": "Sales"}]
 
 
-@pytest.mark.parametrize("partition", ["2026-1-1", "20261101", "2026-02-30", "../2026-11-01", "day'; --", "", None])
+@pytest.mark.parametrize(
+    "partition", ["2026-1-1", "20261101", "2026-02-30", "../2026-11-01", "day'; --", "", None]
+)
 def test_a_partition_is_a_day(lake: Lake, partition: str | None) -> None:
     """
     What is no UTC day, written YYYY-MM-DD, never becomes a folder.
@@ -311,7 +323,8 @@ def test_only_the_partitions_asked_for_are_scanned(lake: Lake) -> None:
 
 def test_duckdb_reads_the_lake_by_its_folders(lake: Lake, tmp_path: Path) -> None:
     """
-    As dbt and notebooks do it: hive folders, files united by name, the day as a date, times in UTC, structs whole.
+    As dbt and notebooks do it: hive folders, files united by name, the day as a date, times in UTC, structs
+    whole.
     """
     lake.replace(ENTRIES, "2026-11-01", batches(rows(2)), run_id="r")
     lake.replace(WIDER, "2026-11-02", batches([row(3) | {"mood": "good"}], dataset=WIDER), run_id="r")
@@ -337,7 +350,9 @@ def test_a_torn_file_says_so_and_is_replaced(lake: Lake) -> None:
     receipt = lake.replace(ENTRIES, DAY, batches(rows(9)), run_id="r")
     Path(receipt.uri).write_bytes(Path(receipt.uri).read_bytes()[:-40])
 
-    with pytest.raises(StorageError, match=r"data.parquet is torn .* materialize entries, partition 2026-11-01"):
+    with pytest.raises(
+        StorageError, match=r"data.parquet is torn .* materialize entries, partition 2026-11-01"
+    ):
         lake.receipt(ENTRIES, DAY)
 
     assert lake.replace(ENTRIES, DAY, batches(rows(9)), run_id="r").content_hash == receipt.content_hash
@@ -470,7 +485,9 @@ def test_rows_beyond_memory_are_sorted_on_disk(tmp_path: Path) -> None:
     shuffled = rows(5000)
     random.Random(7).shuffle(shuffled)
 
-    spilled = Lake(str(tmp_path / "lake"), memory=50_000).replace(ENTRIES, DAY, batches(shuffled, 300), run_id="r")
+    spilled = Lake(str(tmp_path / "lake"), memory=50_000).replace(
+        ENTRIES, DAY, batches(shuffled, 300), run_id="r"
+    )
 
     assert spilled.content_hash == whole.content_hash
     assert os.listdir(Path(spilled.uri).parent) == ["data.parquet"]  # noqa: PTH208
@@ -478,17 +495,18 @@ def test_rows_beyond_memory_are_sorted_on_disk(tmp_path: Path) -> None:
 
 def test_memory_has_a_bound(tmp_path: Path) -> None:
     """
-    200 MB of rows out of order pass through a lake of 8 MiB while Arrow never holds more than 160 MiB.
+    240 MB of rows out of order pass through a lake of 8 MiB while Arrow holds little more than a row group.
     """
     code, held, error = run(replace_large, tmp_path)
 
     assert (code, error) == (0, "")
-    assert int(held) < 160 * 2**20
+    assert int(held) < 150 * 2**20
 
 
 def test_the_file_is_laid_out_for_parallel_and_selective_reads(lake: Lake) -> None:
     """
-    Row groups of DuckDB's size, sorted by key, zstd, dictionaries where values repeat, packed integers and times.
+    Row groups of DuckDB's size, sorted by key, zstd, dictionaries where values repeat, packed integers and
+    times.
     """
     many = 130_000
     batch = pa.record_batch(

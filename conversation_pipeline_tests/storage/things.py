@@ -44,7 +44,10 @@ QUEUES = Dataset(
     grain="one row a queue; it's a snapshot",
     group=Group.ON_PLATFORM,
     key=("id",),
-    fields=(Field("id", pa.string(), "Record id.", required=True), Field("label", pa.string(), "The queue's name.")),
+    fields=(
+        Field("id", pa.string(), "Record id.", required=True),
+        Field("label", pa.string(), "The queue's name."),
+    ),
 )
 
 Row = dict[str, Any]
@@ -81,13 +84,18 @@ def replace_often(folder: Path) -> None:
     """Replace one partition again and again, each time by rows that all say which round of whom it was."""
     lake = Lake(str(folder / "lake"))
     for turn in range(25):
-        lake.replace(ENTRIES, DAY, batches(rows(100 + turn, f"{os.getpid()}-{turn}")), run_id=str(os.getpid()))
+        lake.replace(
+            ENTRIES, DAY, batches(rows(100 + turn, f"{os.getpid()}-{turn}")), run_id=str(os.getpid())
+        )
 
 
 def replace_large(folder: Path) -> None:
-    """About 200 MB of rows out of order, with 8 MiB of memory; prints the most that Arrow ever held."""
-    large = ({**row(number), "text": "x" * 20_000} for number in range(10_000, 0, -1))
-    bunches = (pa.RecordBatch.from_pylist([next(large) for _ in range(100)], schema=ENTRIES.schema) for _ in range(100))
+    """About 240 MB of rows out of order, with 8 MiB of memory; prints the most that Arrow ever held."""
+    large = ({**row(number), "text": "x" * 80_000} for number in range(3000, 0, -1))
+    bunches = (
+        pa.RecordBatch.from_pylist([next(large) for _ in range(25)], schema=ENTRIES.schema)
+        for _ in range(120)
+    )
     Lake(str(folder / "lake"), memory=8 * 2**20).replace(ENTRIES, DAY, bunches, run_id="large")
     sys.stdout.write(str(pa.default_memory_pool().max_memory()))
 
