@@ -20,6 +20,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import weakref
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -255,19 +256,46 @@ class _Refusal:
     until: float
 
 
+_CONNECTIONS: weakref.WeakSet[_Connection] = weakref.WeakSet()
+_CONNECTIONS_LOCK = threading.Lock()
+
+
 class _Connection:
     """The one connection of a process, and which file it has open."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.lock = threading.Lock()
         self.db: sqlite3.Connection | None = None
         self.inode: int | None = None
+        with _CONNECTIONS_LOCK:
+            _CONNECTIONS.add(self)
 
     def close(self) -> None:
         if self.db is not None:
             self.db.close()
             self.db = None
+
+
+def _before_fork() -> None:
+    """
+    Lets transactions end and closes the files: SQLite cannot live through a fork.
+
+    A child would believe that it holds locks which only its parent has, even through a connection of its own.
+    """
+    _CONNECTIONS_LOCK.acquire()
+    for connection in _CONNECTIONS:
+        connection.lock.acquire()
+        connection.close()
+
+
+def _after_fork() -> None:
+    for connection in _CONNECTIONS:
+        connection.lock.release()
+    _CONNECTIONS_LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 class SqliteQuotaStore:
@@ -281,7 +309,7 @@ class SqliteQuotaStore:
     it is the wall clock.
 
     A process has one connection, which its threads use in turn: they wait for each other without the sleeps
-    of SQLite's busy handler. A forked process opens its own.
+    of SQLite's busy handler. It is closed before a fork, and opened again by whoever uses it.
 
     Raises QuotaStoreError when the file cannot be used, e.g. on a network file system or a read-only disk.
     """
@@ -356,10 +384,8 @@ class SqliteQuotaStore:
 
     def close(self) -> None:
         """See QuotaStore.close."""
-        connection = self._connection
-        if connection.pid == os.getpid():
-            with connection.lock:
-                connection.close()
+        with self._connection.lock:
+            self._connection.close()
 
     # Granting and settling: each inside one transaction, `now` read after it began.
 
@@ -463,10 +489,6 @@ class SqliteQuotaStore:
 
     def _transact(self, work: Callable[[sqlite3.Connection, float], Result]) -> Result:
         connection = self._connection
-        if connection.pid != os.getpid():
-            # What was inherited by a fork is neither used nor closed: the parent's locks would go with it.
-            _INHERITED.append(connection)
-            connection = self._connection = _Connection()
         with connection.lock:
             try:
                 try:
@@ -608,10 +630,6 @@ def _refuse_network_file_system(path: Path, mounts: Path) -> None:
             f"The quota store {path} lies on a network file system ({kind}), where SQLite cannot keep processes"
             " apart. Set a path on a local disk of the machine that runs the pipeline."
         )
-
-
-_INHERITED: list[_Connection] = []
-"""Connections of a parent process: kept, so that nobody closes them here."""
 
 
 def _room(db: sqlite3.Connection, key: str, now: float) -> _Room:

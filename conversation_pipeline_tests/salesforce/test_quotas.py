@@ -6,6 +6,7 @@ import random
 import signal
 import sqlite3
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -671,6 +672,7 @@ class TestAddress:
 # Real processes, real time, windows of fractions of a second.
 
 SPAWN = multiprocessing.get_context("spawn")
+FORK = multiprocessing.get_context("fork")
 
 
 def in_another_process(work: Callable[..., None], *arguments: Any) -> None:
@@ -783,12 +785,24 @@ class TestProcesses:
 
         assert 0.0 < store.usage(USER).paused_seconds <= 30.0
 
-    def test_a_process_that_is_forked_in_the_midst_of_a_transaction_has_a_connection_of_its_own(self, tmp_path):
+    def test_a_forked_process_shares_the_quotas_of_its_parent(self, tmp_path):
         """
-        What another thread of the parent was doing at the fork does not block the child.
+        Parent and child both take from the store that the parent opened.
         """
-        fork = multiprocessing.get_context("fork")
-        hold, inside, go_on = fork.Event(), fork.Event(), fork.Event()
+        store, claim = SqliteQuotaStore(tmp_path / "quotas.db"), Claim(USER, TWO_A_MINUTE)
+        take(store, claim)
+        child = FORK.Process(target=take, args=(store, claim))
+        child.start()
+        child.join(10)
+        child.kill()
+
+        assert (child.exitcode, store.usage(USER).held) == (0, 2)
+
+    def test_a_fork_waits_for_the_transaction_of_another_thread(self, tmp_path):
+        """
+        A child that was forked in the midst of it would find the store locked for ever.
+        """
+        hold, inside, go_on = threading.Event(), threading.Event(), threading.Event()
 
         def clock() -> float:
             if hold.is_set():
@@ -796,20 +810,20 @@ class TestProcesses:
                 go_on.wait(30)
             return time.monotonic()
 
-        store = SqliteQuotaStore(tmp_path / "quotas.db", clock=clock)
+        store = SqliteQuotaStore(tmp_path / "quotas.db", clock=clock, busy_timeout=1.0)
+        child = FORK.Process(target=store.pause, args=(USER, 30.0))
         hold.set()
         with ThreadPoolExecutor(1) as thread:
             paused = thread.submit(store.pause, OTHER_USER, 30.0)
             inside.wait(30)
             hold.clear()
-            child = fork.Process(target=take, args=(store, Claim(USER, TWO_A_MINUTE)))
+            threading.Timer(0.2, go_on.set).start()
             child.start()
-            go_on.set()
             paused.result()
         child.join(10)
         child.kill()
 
-        assert (child.exitcode, store.usage(USER).held) == (0, 1)
+        assert (child.exitcode, store.keys()) == (0, [USER, OTHER_USER])
 
 
 @settings(
