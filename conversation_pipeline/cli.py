@@ -23,7 +23,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--folder", type=click.Path(path_type=Path), default=_DEMO_FOLDER, show_default=True, help="Where it lives.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=_DEMO_FOLDER, show_default=True, help="Where it lives."
+)
 @click.option("--ui", is_flag=True, help="Open Dagster on the demo instead, with the simulated org behind it.")
 @click.option("--port", default=3000, show_default=True, help="Port of the UI.")
 def demo(folder: Path, ui: bool, port: int) -> None:

@@ -29,7 +29,9 @@ def examine(console: Console) -> int:
     except SettingsError as error:
         console.print(f"[red]settings[/red]  {error}")
         return 1
-    console.print(f"[green]settings[/green]  {settings.salesforce_instance_url}, from {settings.conversation_start_date}")
+    console.print(
+        f"[green]settings[/green]  {settings.salesforce_instance_url}, from {settings.conversation_start_date}"
+    )
     return sum(not _told(console, what, check) for what, check in _checks(settings))
 
 
@@ -38,8 +40,9 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "org clock", lambda: _clock(org)
         for dataset in DATASETS:
             if dataset.group is Group.ON_PLATFORM:
-                yield str(dataset.sobject), lambda dataset=dataset: _columns(
-                    Selection.of(dataset, org.query.describe(str(dataset.sobject)))
+                yield (
+                    str(dataset.sobject),
+                    lambda dataset=dataset: _columns(Selection.of(dataset, org.query.describe(str(dataset.sobject)))),
                 )
         yield "Conversation Data API", lambda: _conversation_data(org)
 

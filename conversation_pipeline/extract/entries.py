@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -315,9 +315,21 @@ def _options(content: Json) -> list[Json] | None:
 
 def _option(item: Json) -> Json:
     title = _title(item.get("titleItem")) or _string(item.get("title")) or _string(item.get("value"))
-    if title is None and "startTime" in item:
-        title = str(item["startTime"])
+    if title is None:
+        title = _slot(item.get("startTime"))
     return {"option_identifier": _string(item.get("optionIdentifier")), "title": title}
+
+
+_FIRST_MILLISECONDS = 10**10
+"""Payloads mix seconds and milliseconds; what is larger than this are milliseconds (2.2 of the reference)."""
+
+
+def _slot(start: Any) -> str | None:
+    """A time slot as a reader would write it."""
+    if not isinstance(start, int) or isinstance(start, bool):
+        return _string(start)
+    seconds = start / 1000 if start >= _FIRST_MILLISECONDS else start
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _selected_options(content: Json) -> list[Json] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,9 +17,13 @@ import pyarrow as pa
 
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce import soql
+from conversation_pipeline.salesforce.errors import ObjectUnavailable
 from conversation_pipeline.salesforce.query import ObjectDescription, Query, StagedPage
 from conversation_pipeline.schemas import Dataset, Field
 from conversation_pipeline.schemas.identifiers import record_id_18
+
+LONGEST_SESSION = timedelta(days=30)
+"""How far before the first partition a session may have begun that still reaches into it."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,21 @@ class Selection:
         missing = tuple(str(field.api_name) for field in wanted if field not in visible)
         return cls(dataset, visible, missing)
 
-    def soql(self, window: Window | None) -> str:
-        """One query for the whole selection: splitting columns over two reads would tear rows."""
-        where = ""
+    def soql(self, window: Window | None, *, still_going_at: datetime | None = None) -> str:
+        """
+        One query for the whole selection: splitting columns over two reads would tear rows.
+
+        Args:
+            window: Of creation; ``None`` for all records.
+            still_going_at: Only records that had not ended by then.
+        """
+        conditions = []
         if window is not None and self.dataset.partition_by is not None:
-            where = soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end)
+            conditions.append(soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end))
+        if still_going_at is not None and self.dataset.ends_at is not None:
+            end = self.dataset.api_name(self.dataset.ends_at)
+            conditions.append(f"({soql.compare(end, '=', None)} OR {soql.compare(end, '>=', still_going_at)})")
+        where = " AND ".join(conditions)
         return soql.select(
             [str(field.api_name) for field in self.fields], str(self.dataset.sobject), where=where, order_by="Id"
         )
@@ -63,6 +77,20 @@ def select(query: Query, dataset: Dataset) -> Selection:
 def pages(query: Query, selection: Selection, window: Window | None) -> Iterator[StagedPage]:
     """All pages of the window, soft-deleted records included."""
     return query.pages(selection.soql(window), all_rows=True)
+
+
+def begun_before(query: Query, dataset: Dataset, start: datetime, going_at: datetime) -> pa.Table:
+    """
+    Records created before the first partition that had not ended by ``going_at``: they reach into the lake's first
+    days, but have no partition of their own.
+    """
+    try:
+        selection = select(query, dataset)
+    except ObjectUnavailable:
+        return dataset.schema.empty_table()
+    soql_text = selection.soql(Window(start - LONGEST_SESSION, start), still_going_at=going_at)
+    batches = [to_batch(page.body, dataset) for page in query.pages(soql_text, all_rows=True)]
+    return pa.Table.from_batches(batches, dataset.schema)
 
 
 class _Page(msgspec.Struct):

@@ -34,6 +34,7 @@ class Dataset:
         sobject: Salesforce object behind the dataset, where there is one.
         cursor_field: API name of the field that orders changes (``SystemModstamp``; some objects only have
             ``LastModifiedDate``).
+        ends_at: Instant column that is null while what the row is about goes on.
         version: Raised whenever ``fields`` change.
     """
 
@@ -45,11 +46,14 @@ class Dataset:
     partition_by: str | None = None
     sobject: str | None = None
     cursor_field: str | None = None
+    ends_at: str | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
-        unknown = [name for name in (*self.key, self.partition_by) if name is not None and name not in names]
+        unknown = [
+            name for name in (*self.key, self.partition_by, self.ends_at) if name is not None and name not in names
+        ]
         if unknown or len(set(names)) != len(names):
             raise ValueError(f"dataset {self.name}: column names repeat, or {unknown} are not among its columns")
 

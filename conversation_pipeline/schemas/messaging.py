@@ -13,6 +13,7 @@ MESSAGING_SESSIONS = Dataset(
     partition_by="created_date",
     sobject="MessagingSession",
     cursor_field="SystemModstamp",
+    ends_at="end_time",
     fields=(
         record_id(),
         text("Name", "Autonumber shown to agents."),

@@ -13,6 +13,7 @@ VOICE_CALLS = Dataset(
     partition_by="created_date",
     sobject="VoiceCall",
     cursor_field="SystemModstamp",
+    ends_at="call_end_date_time",
     fields=(
         record_id(),
         text("Name", "Autonumber shown to agents."),

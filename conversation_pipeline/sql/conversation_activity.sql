@@ -3,7 +3,19 @@
 -- A session or call counts for the days it overlaps, widened by $margin_seconds on both sides: entries that open or
 -- close it may be stamped just outside. An open session overlaps every day until it ends.
 
-with conversation_of as (
+with messaging_sessions as (
+    select * from sessions_in_the_lake
+    union all
+    select * from earlier_sessions
+),
+
+voice_calls as (
+    select * from calls_in_the_lake
+    union all
+    select * from earlier_calls
+),
+
+conversation_of as (
     select id, conversation_identifier
     from conversations
 ),

@@ -40,7 +40,7 @@ def test_every_entry_of_the_world_stands_once(project: Project, control: Control
 
 
 def test_text_is_what_the_customer_saw(project: Project, control: Control) -> None:
-    """The text column says what the payload tells a reader, for every message and format type."""
+    """Wherever the payload tells a reader something, the text column says it."""
     settled(control)
 
     project.materialize(DAYS[0], DAYS[-1])
@@ -49,8 +49,26 @@ def test_text_is_what_the_customer_saw(project: Project, control: Control) -> No
         truth = control.true_entries(day)
         table = project.rows(CONVERSATION_ENTRIES, day)
         texts = dict(zip(entry_keys(table), table["text"].to_pylist(), strict=True))
-        wrong = {truth[key]["format_type"] for key, text in texts.items() if text != truth[key]["text"]}
+        told = {key for key, entry in truth.items() if entry["text"] is not None}
+        wrong = {truth[key]["format_type"] for key in told if texts[key] != truth[key]["text"]}
+        assert told
         assert not wrong
+
+
+def test_a_selection_without_its_title_is_read_from_the_choices(project: Project, control: Control) -> None:
+    """A selection that names only the option's identifier has the title that was offered."""
+    settled(control)
+
+    project.materialize(DAYS[0], DAYS[-1])
+
+    titles = [
+        title
+        for day in DAYS
+        for row in project.rows(CONVERSATION_ENTRIES, day).to_pylist()
+        for title in (option["title"] for option in row["selected_options"] or ())
+    ]
+    assert titles
+    assert None not in titles
 
 
 def test_materializing_twice_gives_identical_rows(project: Project, control: Control) -> None:

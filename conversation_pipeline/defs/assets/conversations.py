@@ -45,7 +45,7 @@ def conversation_entries(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
                 "voice_calls": up_to(lake, VOICE_CALLS, day),
                 "users": lake.dataset(USERS),
             }
-            return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run_id)
+            return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
 
@@ -62,7 +62,7 @@ def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         def land(day: str) -> Metadata:
             inputs = {"conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day])}
-            return land_model(MESSAGES, day, inputs, lake=lake, run_id=context.run_id)
+            return land_model(MESSAGES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
 
@@ -91,7 +91,7 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
                 "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
                 "users": lake.dataset(USERS),
             }
-            return land_model(TRANSCRIPTS, day, inputs, lake=lake, run_id=context.run_id)
+            return land_model(TRANSCRIPTS, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
 

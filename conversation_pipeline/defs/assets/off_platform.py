@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pyarrow as pa
 
 from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
 from conversation_pipeline.defs.landing import land_entries, pull_entries
 from conversation_pipeline.defs.partitions import trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days, told
 from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.on_platform import LONGEST_SESSION, begun_before
+from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
     CONVERSATIONS,
@@ -43,10 +46,15 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
     def asset(
         context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
     ) -> None:
+        with told(CONVERSATION_ACTIVITY.name):
+            earlier = _begun_before_the_lake(salesforce, context.partition_keys[0])
+
         def land(day: str) -> Metadata:
             inputs = {
-                "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
-                "voice_calls": up_to(lake, VOICE_CALLS, day),
+                "sessions_in_the_lake": up_to(lake, MESSAGING_SESSIONS, day),
+                "calls_in_the_lake": up_to(lake, VOICE_CALLS, day),
+                "earlier_sessions": earlier[MESSAGING_SESSIONS.name],
+                "earlier_calls": earlier[VOICE_CALLS.name],
                 "conversations": up_to(lake, CONVERSATIONS, day),
                 "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
                 "users": lake.dataset(USERS),
@@ -56,12 +64,22 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
                 "settle_seconds": int(salesforce.settle.total_seconds()),
             }
             return land_model(
-                CONVERSATION_ACTIVITY, day, inputs, lake=lake, run_id=context.run_id, parameters=parameters
+                CONVERSATION_ACTIVITY, day, inputs, lake=lake, run_id=context.run.run_id, parameters=parameters
             )
 
         materialize_days(context, land)
 
     return asset
+
+
+def _begun_before_the_lake(org: Org, first_day: str) -> dict[str, pa.Table]:
+    """Sessions and calls created before the first partition that reach into the run's days: asked for near it only."""
+    start = Window.of_day(org.settings.require_start_date().isoformat()).start
+    going_at = Window.of_day(first_day).start - CREATED_EARLIER
+    datasets = (MESSAGING_SESSIONS, VOICE_CALLS)
+    if going_at > start + LONGEST_SESSION:
+        return {dataset.name: dataset.schema.empty_table() for dataset in datasets}
+    return {dataset.name: begun_before(org.query, dataset, start, going_at) for dataset in datasets}
 
 
 def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -82,7 +100,7 @@ def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
         with told(ENTRIES_CONVERSATION_DATA.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
             pull = pull_entries(days, org=salesforce, lake=lake, staging=staging, log=context.log)
         materialize_days(
-            context, lambda day: land_entries(pull, day, lake=lake, staging=staging, run_id=context.run_id)
+            context, lambda day: land_entries(pull, day, lake=lake, staging=staging, run_id=context.run.run_id)
         )
         keep = timedelta(days=salesforce.settings.conversation_staging_days)
         swept = staging.sweep(datetime.now(UTC), keep)

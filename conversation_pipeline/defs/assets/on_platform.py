@@ -33,7 +33,7 @@ def by_day(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         materialize_days(
             context,
             lambda day: land_on_platform(
-                dataset, day, org=salesforce, lake=lake, staging=staging, run_id=context.run_id, log=context.log
+                dataset, day, org=salesforce, lake=lake, staging=staging, run_id=context.run.run_id, log=context.log
             ),
         )
 
@@ -50,7 +50,7 @@ def snapshot(dataset: Dataset) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with told(dataset.name):
             metadata = land_on_platform(
-                dataset, None, org=salesforce, lake=lake, staging=staging, run_id=context.run_id, log=context.log
+                dataset, None, org=salesforce, lake=lake, staging=staging, run_id=context.run.run_id, log=context.log
             )
         return dg.MaterializeResult(metadata=metadata)
 
