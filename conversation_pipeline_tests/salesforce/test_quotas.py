@@ -694,6 +694,13 @@ def take_and_hang(path: Path, claim: Claim, count: int, longest_request: float, 
     assert leases
 
 
+def take_twice(store: SqliteQuotaStore, claim: Claim, taken: Any, closed: Any) -> None:
+    take(store, claim)
+    taken.set()
+    closed.wait(30)
+    take(store, claim)
+
+
 def request_again_and_again(path: Path, claim: Claim, until: float, seed: int, arrivals: Any) -> None:
     store, network, seen = SqliteQuotaStore(path), random.Random(seed), []
 
@@ -785,14 +792,17 @@ class TestProcesses:
 
         assert 0.0 < store.usage(USER).paused_seconds <= 30.0
 
-    def test_a_forked_process_shares_the_quotas_of_its_parent(self, tmp_path):
+    def test_a_forked_process_goes_on_counting_after_its_parent_closed_the_store(self, tmp_path):
         """
-        Parent and child both take from the store that the parent opened.
+        Parent and child hold connections of their own: what the child takes later is seen by all.
         """
         store, claim = SqliteQuotaStore(tmp_path / "quotas.db"), Claim(USER, TWO_A_MINUTE)
-        take(store, claim)
-        child = FORK.Process(target=take, args=(store, claim))
+        taken, closed = FORK.Event(), FORK.Event()
+        child = FORK.Process(target=take_twice, args=(store, claim, taken, closed))
         child.start()
+        taken.wait(30)
+        store.close()
+        closed.set()
         child.join(10)
         child.kill()
 
