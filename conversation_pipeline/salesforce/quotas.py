@@ -303,10 +303,14 @@ class SqliteQuotaStore:
     The quotas of one machine in one SQLite file.
 
     `longest_request` is the most seconds that may pass between taking a lease and the answer's headers: a
-    process that dies leaves its place held for that and one window, the safe side. `clock`, `clock_id` and
-    `sleep` replace the machine's own. The clock counts from the machine's start, and the id of that start is
-    kept in the file: after a restart all places are taken for one window. Where the start has no id (macOS)
-    it is the wall clock.
+    process that dies leaves its place held for that and one window, the safe side. `busy_timeout` is how many
+    seconds another process's transaction, usually well below a millisecond, is waited for. `clock`, `clock_id`
+    and `sleep` replace the machine's own, `mounts` its table of file systems.
+
+    The clock counts from the machine's start, whose id is kept in the file: after a restart nothing is granted
+    for a window or RESTART_REST, whichever is shorter, and what was held is held for one more window. Where the
+    start has no id (macOS) the wall clock is used. A file that was unreadable or removed is made anew, and
+    nothing is granted for one window.
 
     A process has one connection, which its threads use in turn: they wait for each other without the sleeps
     of SQLite's busy handler. It is closed before a fork, and opened again by whoever uses it.
