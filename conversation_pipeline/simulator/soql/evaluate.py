@@ -169,7 +169,7 @@ class _Run:
         for item in self._query.items:
             for column in self._columns(item.expression):
                 self._graft(tree, self._resolve(column))
-        keys = [(self._sort_key(self._getter(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
+        keys = [(self._sort_key(o.expression, self._getter(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
         rows = _sorted(self._filtered(keep), keys)
         rows = self._cut(rows)
         name = self._sobject.name
@@ -230,7 +230,7 @@ class _Run:
             groups = {(): groups.get((), [])}
         measures = [(name, self._measure(expression), self._type(expression)) for name, expression in self._named()]
         found = list(groups.values())
-        keys = [(self._sort_key(self._measure(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
+        keys = [(self._sort_key(o.expression, self._measure(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
         found = self._cut(_sorted(found, keys))
 
         def render(rows: list[Row], _base: str) -> dict[str, Any]:
@@ -353,8 +353,9 @@ class _Run:
 
         return value
 
-    def _sort_key(self, get: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return lambda row: _folded(get(row))
+    def _sort_key(self, expression: Expression, get: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        fold = _fold_of(self._type(expression))
+        return lambda row: fold(get(row))
 
     # Conditions.
 
@@ -378,14 +379,15 @@ class _Run:
         if any(literal.kind == "relative" for literal in comparison.literals):
             return self._relative(comparison, get)
         values = [self._operand(column, literal) for literal in comparison.literals]
+        fold = _fold_of(column.type)
         if comparison.operator in ("IN", "="):
             wanted = frozenset(values)
-            return lambda row: _folded(get(row)) in wanted
+            return lambda row: fold(get(row)) in wanted
         if comparison.operator in ("NOT IN", "!="):
             unwanted = frozenset(values)
-            return lambda row: _folded(get(row)) not in unwanted
+            return lambda row: fold(get(row)) not in unwanted
         compare, bound = _ORDERED[comparison.operator], values[0]
-        return lambda row: (value := _folded(get(row))) is not None and bound is not None and compare(value, bound)
+        return lambda row: (value := fold(get(row))) is not None and bound is not None and compare(value, bound)
 
     def _filterable(self, expression: Expression) -> Field:
         if isinstance(expression, Call):
@@ -429,7 +431,7 @@ class _Run:
     def _operand(self, column: Field, literal: Literal) -> Any:
         if column.type in ("id", "reference") and literal.value:
             try:
-                return to_18(literal.value).casefold()
+                return to_18(literal.value)
             except ValueError:
                 message = f"invalid ID field: {literal.value}"
                 raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", message) from None
@@ -476,6 +478,15 @@ def _logical(condition: Logical, tests: list[Test]) -> Test:
 def _folded(value: Any) -> Any:
     """Text compares without regard to case [doc: SOQL comparison operators]."""
     return value.casefold() if isinstance(value, str) else value
+
+
+def _fold_of(type_: str) -> Callable[[Any], Any]:
+    """Ids are the exception: their letters' case counts, and their order is that of their numbers."""
+    return _as_it_is if type_ in ("id", "reference") else _folded
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _like(pattern: str) -> re.Pattern[str]:
