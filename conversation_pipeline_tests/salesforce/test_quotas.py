@@ -837,7 +837,7 @@ class TestProcesses:
 
 
 @settings(
-    max_examples=80,
+    max_examples=50,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
