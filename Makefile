@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo ui test check format lint types contracts docs bench clean
+.PHONY: demo ui test check format lint types contracts docs docs-check bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/conversation-pipeline demo
@@ -14,7 +14,7 @@ ui: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.ready-dev lint types contracts docs test
+check: $(VENV)/.ready-dev lint types contracts docs-check test
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
@@ -31,7 +31,10 @@ contracts: $(VENV)/.ready-dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.ready-dev
-	$(BIN)/python -m conversation_pipeline_tests.docs --check
+	$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/.ready-dev
+	$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python benchmarks/saturation.py

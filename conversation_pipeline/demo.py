@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -88,9 +89,9 @@ class DemoProject:
             "CONVERSATION_WAREHOUSE": "warehouse.duckdb",
             "CONVERSATION_QUOTAS": "quotas.sqlite",
         }
-        configuration = Path("dagster.yaml")
-        if configuration.is_file():
-            shutil.copy(configuration, self.folder)
+        for configuration in (Path("dagster.yaml"), Path("workspace.yaml")):
+            if configuration.is_file():
+                shutil.copy(configuration, self.folder)
         (self.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
         os.environ.update(values, DAGSTER_HOME=str(self.folder))
         os.chdir(self.folder)
@@ -132,12 +133,13 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
     with simulated_org(project) as url:
         project.enter(url)
         console.print(f"Dagster opens at http://127.0.0.1:{port} on the demo's data. Stop with Ctrl-C.")
-        command = [sys.executable, "-m", "dagster", "dev", "-m", "conversation_pipeline.definitions"]
-        dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S603  (our own command)
-        try:
-            return dagster.wait()
-        except KeyboardInterrupt:
-            return dagster.wait()
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        if not Path("workspace.yaml").is_file():
+            command += ["-m", "conversation_pipeline.definitions"]
+        dagster = subprocess.Popen(command)  # noqa: S603  (our own command)
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, lambda *_: dagster.terminate())
+        return dagster.wait()
 
 
 def _materialize(days: list[str], console: Console) -> None:

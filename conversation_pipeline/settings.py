@@ -39,7 +39,7 @@ class ExecutionUserSetting(BaseModel):
 class Settings(BaseSettings):
     """Settings of one instance. Field descriptions are the documentation."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
 
     salesforce_instance_url: Url = Field("", description="My Domain URL, https://company.my.salesforce.com. Required.")
     salesforce_client_id: str = Field("", description="Consumer key of the External Client App. Required.")
