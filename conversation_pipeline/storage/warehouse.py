@@ -37,7 +37,7 @@ LEDGER = "_landed"
 _log = logging.getLogger(__name__)
 
 _DAY = "day"
-_ATTEMPTS = 3
+_ATTEMPTS = 20
 _PEEK_SECONDS = 3600
 _LEDGER_COLUMNS = pa.schema(
     [
@@ -139,8 +139,8 @@ class _Change:
     dataset: Dataset
     receipts: tuple[Receipt, ...]
     removed: tuple[Partition, ...]
-    new: bool
-    wider: bool
+    new: bool = False
+    wider: bool = False
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -338,28 +338,57 @@ def _change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, lake: Lake)
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, dataset: Dataset, lake: Lake) -> _Change:
-    """
-    Bring one table to the lake's state, in one transaction.
-
-    Other runs may replace partitions meanwhile: then counts and receipts differ, and the table is done again.
-    """
+    """Bring one table to the lake's state, in one transaction; returns what was done."""
     for _ in range(_ATTEMPTS):
         change = _change(connection, dataset, lake)
         if not change:
             return change
         try:
             with _transaction(connection):
-                _shape(connection, change)
-                _delete(connection, change)
-                _insert(connection, change, lake)
-                _check(connection, change)
-                _write_ledger(connection, change)
-                _comment(connection, dataset)
-            return change
-        except (duckdb.Error, WarehouseError):
+                return _applied(connection, change, lake)
+        except duckdb.Error:
             if _change(connection, dataset, lake) == change:
                 raise
-    raise WarehouseError(f"dataset {dataset.name} kept changing while it was landed; run the asset again")
+    raise _restless(dataset)
+
+
+def _applied(connection: duckdb.DuckDBPyConnection, change: _Change, lake: Lake) -> _Change:
+    """
+    Shape, fill, check and enter one table.
+
+    Other runs may replace partitions between the reading of their receipts and of their rows. Those show by
+    their counts and are done again: ever fewer, so that a backfill that goes on does not keep a landing from
+    ending.
+    """
+    _shape(connection, change)
+    landed: dict[Partition, Receipt] = {}
+    todo = change
+    for _ in range(_ATTEMPTS):
+        _delete(connection, todo)
+        _insert(connection, todo, lake)
+        landed |= {receipt.partition: receipt for receipt in todo.receipts}
+        wrong = _miscounted(connection, todo)
+        if not wrong:
+            done = replace(change, receipts=tuple(landed.values()))
+            _write_ledger(connection, done)
+            _comment(connection, change.dataset)
+            return done
+        anew = [lake.receipt(change.dataset, partition) for partition in wrong]
+        todo = _Change(change.dataset, tuple(it for it in anew if it is not None), tuple(wrong))
+        if set(todo.receipts) & set(landed.values()):
+            raise WarehouseError(
+                f"dataset {change.dataset.name}: {len(wrong)} partitions differ in count from their receipts "
+                f"(first: {wrong[0] or 'all'}); the old warehouse stays; materialize them, then the warehouse"
+            )
+        for partition in wrong:
+            del landed[partition]
+    raise _restless(change.dataset)
+
+
+def _restless(dataset: Dataset) -> WarehouseError:
+    return WarehouseError(
+        f"dataset {dataset.name} kept changing while it was landed; the old one stays; run the asset again"
+    )
 
 
 def _shape(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
@@ -420,16 +449,11 @@ def _insert(connection: duckdb.DuckDBPyConnection, change: _Change, lake: Lake) 
             connection.execute(sql("INSERT INTO {table} BY NAME SELECT {columns} FROM lake_rows", **names))
 
 
-def _check(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:
+def _miscounted(connection: duckdb.DuckDBPyConnection, change: _Change) -> list[Partition]:
     """Hold the rows of each written partition against its receipt."""
     count = _COUNT_BY_DAY if change.dataset.partitioned else _COUNT
     counted = dict(connection.execute(sql(count, table=change.dataset.name, day=_DAY)).fetchall())
-    wrong = [it.partition for it in change.receipts if counted.get(it.partition, 0) != it.rows]
-    if wrong:
-        raise WarehouseError(
-            f"dataset {change.dataset.name}: {len(wrong)} partitions differ in count from their receipts "
-            f"(first: {wrong[0] or 'all'}); the old warehouse stays; materialize them, then the warehouse"
-        )
+    return [it.partition for it in change.receipts if counted.get(it.partition, 0) != it.rows]
 
 
 def _write_ledger(connection: duckdb.DuckDBPyConnection, change: _Change) -> None:

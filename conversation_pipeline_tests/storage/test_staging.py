@@ -26,12 +26,15 @@ def files(tmp_path: Path) -> list[str]:
     return [file.name for file in (tmp_path / "staging").rglob("*") if file.is_file()]
 
 
-@given(label=st.lists(parts, min_size=1, max_size=3), body=st.binary(max_size=2000), age=st.integers(0, 10**12))
+@given(
+    label=st.lists(parts, min_size=1, max_size=3), body=st.binary(max_size=2000), age=st.integers(0, 10**12)
+)
 def test_any_answer_under_any_label_comes_back(
     tmp_path_factory: pytest.TempPathFactory, label: list[str], body: bytes, age: int
 ) -> None:
     """
-    Whatever a conversation identifier looks like and whatever came back, the listing finds it and reading gives it.
+    Whatever a conversation identifier looks like and whatever came back, the listing finds it and reading
+    gives it.
     """
     staging = Staging(str(tmp_path_factory.mktemp("staging")))
     fetched_at = MIDNIGHT - timedelta(milliseconds=age)
@@ -135,7 +138,9 @@ def test_only_the_owner_may_read_what_customers_said(staging: Staging, tmp_path:
     assert (tmp_path / "staging").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-3], lambda whole: whole[:-1] + b"!", lambda whole: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[:-3], lambda whole: whole[:-1] + b"!", lambda whole: b""]
+)
 def test_a_torn_record_is_told_and_can_be_discarded(staging: Staging, tmp_path: Path, damage: object) -> None:
     """
     Cut, changed or empty: reading says so and what to do; once discarded it is asked for again.
@@ -212,7 +217,8 @@ def test_pulls_of_other_partitions_are_their_own(staging: Staging) -> None:
 
 def test_records_older_than_their_keeping_are_swept(staging: Staging, tmp_path: Path) -> None:
     """
-    Retention counts from when an answer was fetched; drafts and pulls of long ago go with it, young ones stay.
+    Retention counts from when an answer was fetched; drafts and pulls of long ago go with it, young ones
+    stay.
     """
     now = datetime.now(UTC)
     staging.put("entries", DAY, ["old"], b"x", fetched_at=now - timedelta(days=31))
