@@ -44,12 +44,20 @@ class Org:
     def __init__(self, seed: Seed) -> None:
         self.seed = seed
         self._first_day = seed.first_day or (datetime.fromtimestamp(Clock(seed.now).now, UTC).date() - DEFAULT_HISTORY)
+        self.world = self._new_world()
+        self.edited = False
+        """True once rows or entries were put in by hand: a world that nobody touched need not be built again."""
         self.reset()
+
+    def _new_world(self) -> World:
+        return World(Recipe(self.seed.seed, self.seed.conversations_per_day), self._first_day)
 
     def reset(self) -> None:
         """Back to the first state of the org; everything that was switched, added or counted is gone."""
         self.clock = Clock(self.seed.now)
-        self.world = World(Recipe(self.seed.seed, self.seed.conversations_per_day), self._first_day)
+        if self.edited:
+            self.world = self._new_world()
+            self.edited = False
         self.switches = Switches()
         self.limits = Limits()
         self.counters = Counters()

@@ -55,6 +55,7 @@ def put_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     conversation = org.world.conversation(identifier, org.clock.now)
     if conversation is None:
         raise ValueError("no such conversation now; POST /simulator/records can insert a Conversation")
+    org.edited = True
     put = []
     for given in asked.get("entries") or []:
         if not isinstance(given, dict):
@@ -109,6 +110,7 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     """
     at = _seconds(asked["at"]) if "at" in asked else org.clock.now
     org.world.reach(at)
+    org.edited = True
     inserted = [_insert(org, dict(values), at) for values in asked.get("insert") or []]
     for values in asked.get("update") or []:
         record = _record(org, values.get("Id"))

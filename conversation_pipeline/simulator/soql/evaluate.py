@@ -169,7 +169,10 @@ class _Run:
         for item in self._query.items:
             for column in self._columns(item.expression):
                 self._graft(tree, self._resolve(column))
-        keys = [(self._sort_key(o.expression, self._getter(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
+        keys = [
+            (self._sort_key(o.expression, self._getter(o.expression)), o.descending, o.nulls_last)
+            for o in self._query.order_by
+        ]
         rows = _sorted(self._filtered(keep), keys)
         rows = self._cut(rows)
         name = self._sobject.name
@@ -230,7 +233,10 @@ class _Run:
             groups = {(): groups.get((), [])}
         measures = [(name, self._measure(expression), self._type(expression)) for name, expression in self._named()]
         found = list(groups.values())
-        keys = [(self._sort_key(o.expression, self._measure(o.expression)), o.descending, o.nulls_last) for o in self._query.order_by]
+        keys = [
+            (self._sort_key(o.expression, self._measure(o.expression)), o.descending, o.nulls_last)
+            for o in self._query.order_by
+        ]
         found = self._cut(_sorted(found, keys))
 
         def render(rows: list[Row], _base: str) -> dict[str, Any]:

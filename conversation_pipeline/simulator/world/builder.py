@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -39,11 +40,17 @@ def conversations_on(recipe: Recipe, day: date) -> int:
     return max(1, round(recipe.conversations_per_day * _WEEK[day.weekday()] * wobble))
 
 
-def conversations_born(recipe: Recipe, cast: Cast, day: date) -> list[Conversation]:
-    """Every conversation whose first message or ring falls on the UTC day, with all that happens in it later."""
+def conversations_born(recipe: Recipe, cast: Cast, day: date, *, lasting: bool = False) -> Iterator[Conversation]:
+    """
+    Every conversation whose first message or ring falls on the UTC day, with all that happens in it later.
+
+    `lasting` leaves out those that cannot go on beyond the following day.
+    """
     count = conversations_on(recipe, day)
     rarities = _rarities(day, count)
-    return [_conversation(recipe, cast, day, place, rarities.get(place, ())) for place in range(count)]
+    for place in range(count):
+        if not lasting or _CHANNELS[place % len(_CHANNELS)] in _MOBILE:
+            yield _conversation(recipe, cast, day, place, rarities.get(place, ()))
 
 
 def records_born(recipe: Recipe, cast: Cast, day: date) -> list[Record]:
@@ -114,18 +121,17 @@ def _messages(script: Script, recipe: Recipe, channel: str, rarities: tuple[Happ
         language = "es"
     customer = person(rng, language, known=rng.random() < 0.5)
     thread = Thread(script, cast.channels[channel], customer, recipe.metrics_delay)
-    thread.session(_scenario(rng, MESSAGING, language), _plan(rng, channel, rarities))
-    if channel not in _MOBILE:
-        return
-    for _ in range(rng.choice((1, 2) if late else (0, 0, 1, 1, 2))):
+    again = 0 if channel not in _MOBILE else rng.choice((1, 2) if late else (0, 0, 1, 1, 2))
+    thread.session(_scenario(rng, MESSAGING, language), _plan(rng, channel, rarities, last=again == 0))
+    for left in reversed(range(again)):
         _wait_for_next_session(script, late=late or rng.random() < 0.15)
         scenario = _scenario(rng, FOLLOW_UPS.get(language, MESSAGING), language)
-        thread.session(scenario, _plan(rng, channel, ()))
+        thread.session(scenario, _plan(rng, channel, (), last=left == 0))
 
 
 def _wait_for_next_session(script: Script, *, late: bool) -> None:
     """Hours or days pass; a late customer writes shortly before midnight, and the session crosses it."""
-    script.wait(3 * _HOUR, 34 * _HOUR)
+    script.wait(3 * _HOUR, 22 * _HOUR)
     of_day = script.second % (24 * _HOUR)
     if late:
         script.now += (24 * _HOUR - of_day) * 1000 - script.rng.randrange(60, 300) * 1000
@@ -135,7 +141,7 @@ def _wait_for_next_session(script: Script, *, late: bool) -> None:
         script.now += (7 * _HOUR - of_day) * 1000
 
 
-def _plan(rng: random.Random, channel: str, rarities: tuple[Happening, ...]) -> Plan:
+def _plan(rng: random.Random, channel: str, rarities: tuple[Happening, ...], *, last: bool) -> Plan:
     course = rng.random()
     served = bool(rarities) or course >= 0.24
     fate = rng.random()
@@ -143,7 +149,7 @@ def _plan(rng: random.Random, channel: str, rarities: tuple[Happening, ...]) -> 
         bot_only=not served and course < 0.17,
         abandoned=not served and course >= 0.17,
         transferred=rng.random() < 0.14,
-        timed_out=channel in _MOBILE and rng.random() < 0.2,
+        timed_out=last and channel in _MOBILE and rng.random() < 0.25,
         rarities=rarities or rng.choice(_INTERLUDES),
         case_link=rng.randrange(86_400, 100_000) if served and fate < 0.12 else None,
         deleted_after=rng.randrange(6 * _HOUR, 20 * _HOUR) if fate > 0.975 else None,

@@ -35,8 +35,5 @@ def to_18(identifier: str) -> str:
         raise ValueError("an id has 15 or 18 letters and digits")
     if len(identifier) == 18:
         return identifier
-    checksum = ""
-    for start in (0, 5, 10):
-        bits = sum(1 << place for place, char in enumerate(identifier[start : start + 5]) if char.isupper())
-        checksum += _CHECKSUM[bits]
-    return identifier + checksum
+    capitals = int("".join("1" if char.isupper() else "0" for char in reversed(identifier)), 2)
+    return identifier + "".join(_CHECKSUM[capitals >> start & 31] for start in (0, 5, 10))

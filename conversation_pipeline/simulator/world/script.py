@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -15,6 +14,7 @@ from conversation_pipeline.simulator.world.people import Cast
 from conversation_pipeline.simulator.world.records import Change, Record, Row
 from conversation_pipeline.simulator.world.schema import SOBJECTS
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NUMBER_ONE = date(2000, 1, 1)
 _PER_CONVERSATION = 1_000
 _PER_DAY = 100_000
@@ -58,7 +58,8 @@ class Script:
 
     def uuid(self) -> str:
         """A fresh lower-case UUID."""
-        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+        bits = f"{self.rng.getrandbits(120):030x}"
+        return f"{bits[:8]}-{bits[8:12]}-4{bits[12:15]}-{'89ab'[int(bits[15], 16) % 4]}{bits[16:19]}-{bits[18:30]}"
 
     @staticmethod
     def identify(sobject: str, number: int) -> str:
@@ -128,7 +129,7 @@ class Script:
         entry = Entry(
             identifier,
             entry_type,
-            json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+            _json(payload),
             sender,
             None if sender.display_name is None or self.chance(0.06) else sender.display_name,
             self.now,

@@ -12,7 +12,7 @@ from conversation_pipeline.simulator.world.records import Record, Row
 from conversation_pipeline.simulator.world.schema import SOBJECTS
 from conversation_pipeline.simulator.world.script import Conversation
 
-LONGEST_CONVERSATION = timedelta(days=8)
+LONGEST_CONVERSATION = timedelta(days=7)
 """No conversation of the world goes on longer than this after its first message."""
 
 
@@ -40,7 +40,8 @@ class World:
         today = datetime.fromtimestamp(now, UTC).date()
         first = _midnight(self.first_day)
         while self._next_day <= today:
-            for conversation in conversations_born(self.recipe, self.cast, self._next_day):
+            lasting = self._next_day < self.first_day - timedelta(days=2)
+            for conversation in conversations_born(self.recipe, self.cast, self._next_day, lasting=lasting):
                 if conversation.last_change >= first:
                     self._add(conversation)
             if self._next_day >= self.first_day:
