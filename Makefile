@@ -37,7 +37,7 @@ docs-check: $(VENV)/.ready-dev
 	$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.ready-dev
-	$(BIN)/python benchmarks/saturation.py
+	$(BIN)/python -m benchmarks.saturation
 
 # The environment: made when missing, made again when what it should hold has changed.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -126,8 +126,14 @@ class _Records(msgspec.Struct):
 
 @dataclass(frozen=True)
 class EntriesPull:
-    """What is staged for a run's days: which reading serves which conversation and day."""
+    """
+    What is staged for a run's days: which reading serves which conversation and day.
 
+    Attributes:
+        asked_at: The org's clock when the pull began; raw answers are stamped by the same clock.
+    """
+
+    asked_at: datetime
     held: dict[tuple[str, str], Staged]
     needs: tuple[Need, ...]
     pulls: tuple[Pull, ...]
@@ -161,6 +167,7 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
     if not_found:
         log.warning(f"{dataset}: the org does not know {len(not_found):,} conversations of its own records")
     return EntriesPull(
+        now,
         {key: held.ref for key, held in final.held.items()},
         needs,
         pulls,

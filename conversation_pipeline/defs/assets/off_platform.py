@@ -1,6 +1,6 @@
 """Off-platform: the entry roads' work list, and one asset for each road."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -103,7 +103,7 @@ def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
             context, lambda day: land_entries(pull, day, lake=lake, staging=staging, run_id=context.run.run_id)
         )
         keep = timedelta(days=salesforce.settings.conversation_staging_days)
-        swept = staging.sweep(datetime.now(UTC), keep)
+        swept = staging.sweep(pull.asked_at, keep)
         if swept:
             context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
 
