@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from rich.console import Console
 
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.extract.on_platform import Selection
+from conversation_pipeline.extract.on_platform import select
 from conversation_pipeline.salesforce.connection import Retry
 from conversation_pipeline.salesforce.errors import RecordUnavailable, SalesforceError
 from conversation_pipeline.salesforce.quotas import QuotaStoreError
-from conversation_pipeline.schemas import Group
+from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.settings import Settings, SettingsError, load_settings
 
@@ -40,10 +41,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "org clock", lambda: _clock(org)
         for dataset in DATASETS:
             if dataset.group is Group.ON_PLATFORM:
-                yield (
-                    str(dataset.sobject),
-                    lambda dataset=dataset: _columns(Selection.of(dataset, org.query.describe(str(dataset.sobject)))),
-                )
+                yield str(dataset.sobject), partial(_columns, org, dataset)
         yield "Conversation Data API", lambda: _conversation_data(org)
 
 
@@ -61,7 +59,8 @@ def _clock(org: Org) -> str:
     return "the org answers" if apart < timedelta(minutes=5) else f"the org answers; its clock is {apart} from ours"
 
 
-def _columns(selection: Selection) -> str:
+def _columns(org: Org, dataset: Dataset) -> str:
+    selection = select(org.query, dataset)
     missing = f"; not visible: {', '.join(selection.missing)}" if selection.missing else ""
     return f"{len(selection.fields)} columns{missing}"
 
@@ -69,8 +68,6 @@ def _columns(selection: Selection) -> str:
 def _conversation_data(org: Org) -> str:
     """Asks for a conversation that can not exist: whatever else is wrong is told, and nobody is marked active."""
     now = datetime.now(UTC)
-    try:
+    with suppress(RecordUnavailable):
         org.conversation_data.read(_NO_CONVERSATION, now - timedelta(minutes=1), now)
-    except RecordUnavailable:
-        pass
     return f"{len(org.conversation_data.users)} execution users"

@@ -156,6 +156,7 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
                 f"{dataset}: {len(work.requests):,} conversations to read with {users} execution users, "
                 f"{len(work.held):,} conversation days are staged, {work.postponed:,} wait for their call to settle"
             )
+            _tell_what_binds(org, log)
             org.conversation_data.longest_page = _longest_page(days, staging)
             progress = Progress(log, dataset, len(work.requests))
             for reading in conversation_data.read(org.conversation_data, work.requests, not_found):
@@ -235,6 +236,18 @@ def _stage_reading(reading: Reading, staging: Staging) -> None:
     label = (reading.conversation_identifier, *bounds, str(reading.longest_page))
     day = reading.start.date().isoformat()
     staging.put(ENTRIES_CONVERSATION_DATA.name, day, label, body, fetched_at=reading.fetched_at)
+
+
+def _tell_what_binds(org: Org, log: logging.Logger) -> None:
+    """Execution users beyond what the active-conversation budget lets them ask are worth a word."""
+    api = org.conversation_data
+    new_a_minute = api.active.count / (api.active.seconds / 60)
+    asked_a_minute = len(api.users) * api.rate.count / (api.rate.seconds / 60)
+    if asked_a_minute > new_a_minute * 1.05:
+        log.info(
+            f"{len(api.users)} execution users could ask for {asked_a_minute:,.0f} conversations a minute; over the "
+            f"hours CONVERSATION_ACTIVE_BUDGET of {api.active.count:,} lets {new_a_minute:,.0f} be new"
+        )
 
 
 def _longest_page(days: Sequence[str], staging: Staging) -> int:
