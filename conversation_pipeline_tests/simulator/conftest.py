@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conversation_pipeline.simulator import Running, Simulator
+from conversation_pipeline.simulator import Simulator
 
 NOW = datetime(2026, 11, 19, 18, 0, tzinfo=UTC)
 ENTRIES = "/platform/engagement/v1.0/conversation-entries"
@@ -18,8 +18,8 @@ ENTRIES = "/platform/engagement/v1.0/conversation-entries"
 class Caller:
     """Plain httpx against the org: tokens, queries, entries, the control plane."""
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=10)
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
         self.clients = self.http.get("/simulator/credentials").json()["clients"]
         self.headers = {"authorization": f"Bearer {self.token()}"}
 
@@ -64,16 +64,15 @@ class Caller:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Running]:
-    """One server for all tests of this folder."""
-    with Simulator(seed=3, first_day=date(2026, 11, 17), conversations_per_day=6, now=NOW).serve() as running:
-        yield running
+def http() -> Iterator[httpx.Client]:
+    """One server, and one connection pool to it, for all tests of this folder."""
+    simulator = Simulator(seed=3, first_day=date(2026, 11, 17), conversations_per_day=6, now=NOW)
+    with simulator.serve() as running, httpx.Client(base_url=running.url, timeout=10) as http:
+        yield http
 
 
 @pytest.fixture
-def org(running: Running) -> Iterator[Caller]:
+def org(http: httpx.Client) -> Caller:
     """The org in its first state."""
-    httpx.post(f"{running.url}/simulator/reset")
-    caller = Caller(running.url)
-    yield caller
-    caller.http.close()
+    http.post("/simulator/reset")
+    return Caller(http)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 
 import jwt
@@ -57,7 +58,7 @@ def test_the_answer_has_the_documented_members(org):
     assert {"access_token", "signature", "token_format", "scope", "instance_url", "id", "token_type",
             "issued_at"} <= set(answer)  # fmt: skip
     assert not {"refresh_token", "expires_in"} & set(answer)
-    assert answer["issued_at"].isdigit() and len(answer["issued_at"]) == 13
+    assert re.fullmatch(r"\d{13}", answer["issued_at"])
 
 
 def test_credentials_may_come_by_http_basic(org):
