@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from conversation_pipeline.storage import Lake
 
 FIRST_DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)
+QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 IMPATIENT = Retry(attempts=3, timeout=5.0, wait_initial=0.01, wait_max=0.05)
 
 
@@ -79,14 +80,26 @@ class Project:
         return build_defs(self.settings, retry=self.retry, rate=self.rate)
 
     def materialize(
-        self, first: str, last: str | None = None, *, job: str = "conversations_daily", raise_on_error: bool = True
+        self,
+        first: str,
+        last: str | None = None,
+        *,
+        assets: Sequence[str] = (),
+        job: str = "conversations_daily",
+        raise_on_error: bool = True,
     ) -> dg.ExecuteInProcessResult:
-        """Runs every dataset for a range of days in one run, as the schedule does."""
+        """Runs every dataset, or the assets named, for a range of days in one run, as the schedule does."""
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
         return (
             self.definitions()
             .resolve_job_def(job)
-            .execute_in_process(instance=self.instance, tags=tags, raise_on_error=raise_on_error)
+            .execute_in_process(
+                instance=self.instance,
+                tags=tags,
+                run_config=QUIET,
+                asset_selection=[dg.AssetKey(name) for name in assets] or None,
+                raise_on_error=raise_on_error,
+            )
         )
 
     def materialize_asset(self, name: str, day: str | None = None, *, raise_on_error: bool = True) -> Any:
@@ -96,6 +109,7 @@ class Project:
             instance=self.instance,
             asset_selection=[dg.AssetKey(name)],
             partition_key=day,
+            run_config=QUIET,
             raise_on_error=raise_on_error,
         )
 
