@@ -11,7 +11,6 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 import dagster as dg
-import httpx
 
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.connection import Connection, Retry
@@ -108,7 +107,7 @@ class Org:
         ]
 
     def _connection(self, url: str, auth: BearerAuth) -> Connection:
-        connection = Connection(url, auth, self._store, self.meter, transport=httpx.HTTPTransport())
+        connection = Connection(url, auth, self._store, self.meter)
         self._open.append(connection.close)
         return connection
 
