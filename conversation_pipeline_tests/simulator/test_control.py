@@ -180,6 +180,18 @@ def test_a_purged_record_is_gone_from_query_all_too(org):
     assert org.records(f"SELECT Id FROM MessagingSession WHERE Id = '{session}'", all_rows=True) == []
 
 
+def test_an_erased_conversation_is_known_and_empty(org):
+    """
+    404 is for identifiers that never were; after an erasure the answer is 200 without entries.
+    """
+    conversation = org.conversation()
+    record = org.records(f"SELECT Id FROM Conversation WHERE ConversationIdentifier = '{conversation}'")[0]["Id"]
+    org.control("records", purge=[record])
+    answer = org.entries(conversation)
+
+    assert (answer.status_code, answer.json()) == (200, {"conversationEntries": []})
+
+
 def test_true_records_are_what_query_all_returns(org):
     """
     Ids of a day of CreatedDate.

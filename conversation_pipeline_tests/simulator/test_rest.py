@@ -42,6 +42,17 @@ def test_a_record_carries_its_attributes_and_json_date_times(org):
     assert record["LeadId"] is None
 
 
+def test_the_url_of_a_record_answers(org):
+    """
+    attributes.url leads to the row with all its columns; an unknown id is 404.
+    """
+    record = org.records("SELECT Id, Status FROM MessagingSession LIMIT 1")[0]
+    whole = org.get(record["attributes"]["url"]).json()
+
+    assert (whole["Id"], whole["Status"]) == (record["Id"], record["Status"])
+    assert org.get("/services/data/v66.0/sobjects/MessagingSession/0MwAA0000000000").status_code == 404
+
+
 def test_an_owner_is_told_by_type_and_name(org):
     """
     A polymorphic lookup answers for the object it points at.

@@ -102,7 +102,8 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     Change rows: `{"insert": [{"sobject", ...}], "update": [{"Id", ...}], "delete": [id], "undelete": [id],
     "purge": [id], "at": iso}`.
 
-    Each is one commit at the clock's now, or at `at`; `delete` is soft, `purge` leaves nothing. Date-times are ISO
+    Each is one commit at the clock's now, or at `at`; `delete` is soft, `purge` leaves nothing, of a Conversation not
+    even the entries. Date-times are ISO
     texts. A `SystemModstamp` among the values is kept as given, so that a late commit can be staged.
 
     Raises:
@@ -120,6 +121,8 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
             record.change(at, {"IsDeleted": deleted})
     for record in _with_details(org, asked.get("purge") or []):
         record.gone_at = at
+        if record.sobject == "Conversation":
+            org.world.forget_entries(record.id)
     return {"inserted": inserted}
 
 

@@ -39,6 +39,7 @@ class _Room:
         def post(name: str, command: Command) -> Endpoint:
             return Endpoint(f"control.{name}", f"/simulator/{name}", ("POST",), _commanded(command))
 
+        yield get("index", self._index, "/simulator")
         yield get("index", self._index, "/simulator/")
         yield get("credentials", self._credentials)
         yield post("clients", self._register)

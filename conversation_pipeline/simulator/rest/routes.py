@@ -21,8 +21,9 @@ from conversation_pipeline.simulator.rest.model import (
     well_formed,
 )
 from conversation_pipeline.simulator.rest.wire import Authenticated, authenticated, errors, page
-from conversation_pipeline.simulator.soql.evaluate import run
+from conversation_pipeline.simulator.soql.evaluate import render_value, run
 from conversation_pipeline.simulator.soql.grammar import parse
+from conversation_pipeline.simulator.world.ids import to_18
 
 _DATA = "/services/data/v{version}"
 _BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
@@ -42,6 +43,7 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
     yield from get("resources", "", room.resources)
     yield from get("sobjects", "/sobjects", room.sobjects)
     yield from get("describe", "/sobjects/{sobject}/describe", room.describe)
+    yield from get("record", "/sobjects/{sobject}/{identifier}", room.record)
     yield from get("limits", "/limits", room.limits)
     yield from get("record_count", "/limits/recordCount", room.record_count)
     yield from get("query", "/query", room.query)
@@ -85,6 +87,20 @@ class _Room:
         if sobject is None:
             return errors(404, "NOT_FOUND", "The requested resource does not exist")
         return json_response(describe(sobject, _base(request)))
+
+    def record(self, request: Request, _session: Session) -> Response:
+        """One row by its id, with all columns that the user may see."""
+        tables, identifier = self._org.tables(), request.path_params["identifier"]
+        sobject = tables.sobject(request.path_params["sobject"])
+        try:
+            found = tables.row(to_18(identifier), include_deleted=False)
+        except ValueError:
+            found = None
+        if sobject is None or found is None or found[0] != sobject.name:
+            return errors(404, "NOT_FOUND", "The requested resource does not exist")
+        row, url = found[1], f"{_base(request)}/sobjects/{sobject.name}/{found[1]['Id']}"
+        values = {field.name: render_value(field.type, row.get(field.name)) for field in sobject.fields}
+        return json_response({"attributes": {"type": sobject.name, "url": url}} | values)
 
     def limits(self, _request: Request, _session: Session) -> Response:
         if not self._org.switches["limits_permission"]:

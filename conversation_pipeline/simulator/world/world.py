@@ -83,6 +83,12 @@ class World:
         record = self._by_id.get(found.record_id)
         return found if record is None or record.changes[0].at <= now else None
 
+    def forget_entries(self, record_id: str) -> None:
+        """Erase what was said in the conversation of that record id; its identifier is still known, and empty."""
+        for conversation in self.conversations.values():
+            if conversation.record_id == record_id:
+                conversation.entries.clear()
+
     def entries_on(self, day: date, now: int) -> Iterable[tuple[Conversation, Entry]]:
         """Every entry with a transcripted timestamp on that UTC day, whether it can be read yet or not."""
         self.reach(now)
