@@ -160,7 +160,11 @@ class Store:
         Some stores answer 200 and put the error in the body (storage-and-performance 3.3), hence the second
         look.
         """
-        with pa.memory_map(str(draft)) as source, self._fs.open_output_stream(self.path(name)) as target:
+        # Arrow would compress a ``.zst`` once more, by its name.
+        with (
+            pa.memory_map(str(draft)) as source,
+            self._fs.open_output_stream(self.path(name), compression=None) as target,
+        ):
             size = source.size()
             target.write(source.read_buffer())
         info = self.info(name)

@@ -495,7 +495,7 @@ def test_rows_beyond_memory_are_sorted_on_disk(tmp_path: Path) -> None:
 
 def test_memory_has_a_bound(tmp_path: Path) -> None:
     """
-    240 MB of rows out of order pass through a lake of 8 MiB while Arrow holds little more than a row group.
+    240 MB of rows out of order pass through a lake of 32 MiB while Arrow holds little more than a row group.
     """
     code, held, error = run(replace_large, tmp_path)
 

@@ -90,13 +90,13 @@ def replace_often(folder: Path) -> None:
 
 
 def replace_large(folder: Path) -> None:
-    """About 240 MB of rows out of order, with 8 MiB of memory; prints the most that Arrow ever held."""
+    """About 240 MB of rows out of order, with 32 MiB of memory; prints the most that Arrow ever held."""
     large = ({**row(number), "text": "x" * 80_000} for number in range(3000, 0, -1))
     bunches = (
         pa.RecordBatch.from_pylist([next(large) for _ in range(25)], schema=ENTRIES.schema)
         for _ in range(120)
     )
-    Lake(str(folder / "lake"), memory=8 * 2**20).replace(ENTRIES, DAY, bunches, run_id="large")
+    Lake(str(folder / "lake"), memory=32 * 2**20).replace(ENTRIES, DAY, bunches, run_id="large")
     sys.stdout.write(str(pa.default_memory_pool().max_memory()))
 
 
