@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
             beside.write_text(url)
             beside.replace(options.ready_file)
 
-    simulator.run(options.port, ready)
+    simulator.build().run(options.port, ready)
 
 
 def _parser() -> argparse.ArgumentParser:

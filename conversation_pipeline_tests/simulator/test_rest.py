@@ -307,6 +307,19 @@ def test_a_soft_deleted_row_is_only_in_query_all(org):
     assert len(org.records(f"SELECT Id {rows}", all_rows=True)) == 6
 
 
+def test_a_deleted_parent_is_hidden_from_a_plain_query(org):
+    """
+    The lookup is still there, the parent is null; queryAll shows it.
+    """
+    session = org.records("SELECT Id FROM MessagingSession WHERE Status = 'Ended' ORDER BY Id LIMIT 1")[0]["Id"]
+    org.control("records", delete=[session])
+    soql = f"SELECT WorkItemId, WorkItem.Name FROM AgentWork WHERE WorkItemId = '{session}' LIMIT 1"
+    hidden, shown = org.records(soql)[0], org.records(soql, all_rows=True)[0]
+
+    assert (hidden["WorkItemId"], hidden["WorkItem"]) == (session, None)
+    assert shown["WorkItem"]["Name"]
+
+
 def test_late_commits_carry_an_older_stamp(org):
     """
     With the switch, a row is seen some time after its SystemModstamp.

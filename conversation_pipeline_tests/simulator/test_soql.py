@@ -113,6 +113,13 @@ def test_conditions_keep_the_rows_they_should(condition, expected):
     assert names(condition) == expected
 
 
+def test_a_pattern_reaches_over_lines():
+    """
+    `%` stands for line ends too.
+    """
+    assert len(select("SELECT Id FROM User WHERE Name LIKE 'a%b'", Rows([{"Name": "A\nB"}]))) == 1
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [
