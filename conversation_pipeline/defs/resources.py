@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -19,9 +20,11 @@ from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVER
 from conversation_pipeline.salesforce.query import Query
 from conversation_pipeline.salesforce.quotas import QuotaStore, open_quota_store
 from conversation_pipeline.salesforce.transport import Meter
-from conversation_pipeline.settings import Settings
+from conversation_pipeline.settings import Settings, SettingsError
 from conversation_pipeline.storage import Lake, Staging
 from conversation_pipeline.storage.warehouse import Warehouse
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -112,6 +115,20 @@ class Org:
         return connection
 
 
+class Unready:
+    """
+    Stands for a resource whose settings are missing or wrong: whoever uses it gets the sentence to act on.
+
+    Raised by the resource itself, that sentence would end up below Dagster's own about resources.
+    """
+
+    def __init__(self, error: SettingsError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self._error
+
+
 def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> dict[str, dg.ResourceDefinition]:
     """
     Resources by name. They are made anew for each run, in the process that runs it.
@@ -120,24 +137,33 @@ def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> di
         settings: Read when a run begins, so that a wrong one is told by the run.
     """
 
+    def made(make: Callable[[Settings], T]) -> T | Unready:
+        try:
+            ready = settings()
+            ready.require_start_date()
+            return make(ready)
+        except SettingsError as error:
+            return Unready(error)
+
     @dg.resource(description="The Salesforce org, its execution users and their shared allowances.")
-    def salesforce(_: dg.InitResourceContext) -> Iterator[Org]:
-        org = Org(settings(), retry, rate)
+    def salesforce(_: dg.InitResourceContext) -> Iterator[Org | Unready]:
+        org = made(lambda ready: Org(ready, retry, rate))
         try:
             yield org
         finally:
-            org.close()
+            if isinstance(org, Org):
+                org.close()
 
     @dg.resource(description="Parquet datasets, one file a partition.")
-    def lake(_: dg.InitResourceContext) -> Lake:
-        return Lake(settings().conversation_lake)
+    def lake(_: dg.InitResourceContext) -> Lake | Unready:
+        return made(lambda ready: Lake(ready.conversation_lake))
 
     @dg.resource(description="Raw answers of the roads, kept until their retention ends.")
-    def staging(_: dg.InitResourceContext) -> Staging:
-        return Staging(settings().conversation_staging)
+    def staging(_: dg.InitResourceContext) -> Staging | Unready:
+        return made(lambda ready: Staging(ready.conversation_staging))
 
     @dg.resource(description="The DuckDB file that people open.")
-    def warehouse(_: dg.InitResourceContext) -> Warehouse:
-        return Warehouse(settings().conversation_warehouse)
+    def warehouse(_: dg.InitResourceContext) -> Warehouse | Unready:
+        return made(lambda ready: Warehouse(ready.conversation_warehouse))
 
     return {"salesforce": salesforce, "lake": lake, "staging": staging, "warehouse": warehouse}
