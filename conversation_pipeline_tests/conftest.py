@@ -18,13 +18,13 @@ from conversation_pipeline.definitions import build_defs
 from conversation_pipeline.salesforce.connection import Retry
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
 from conversation_pipeline.schemas import Dataset
-from conversation_pipeline.settings import Settings
+from conversation_pipeline.settings import Settings, load_settings
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake
 
 FIRST_DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)
-QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 IMPATIENT = Retry(attempts=3, timeout=5.0, wait_initial=0.01, wait_max=0.05)
 
 
@@ -70,7 +70,7 @@ class Project:
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
 
     def settings(self) -> Settings:
-        return Settings(_env_file=None, **{name.lower(): value for name, value in self.environment.items()})
+        return load_settings(_env_file=None, **{name.lower(): value for name, value in self.environment.items()})
 
     @property
     def lake(self) -> Lake:
