@@ -17,7 +17,14 @@ from typing import Protocol
 import httpx
 import jwt
 
-from conversation_pipeline.salesforce.errors import AuthenticationError, TransientError
+from conversation_pipeline.salesforce.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    Throttled,
+    TransientError,
+    code_of,
+)
+from conversation_pipeline.salesforce.transport import retry_after
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  (a path, not a secret)
 _ASSERTION_LIFE_SECONDS = 180  # Salesforce: "about three minutes"; longer ones are refused
@@ -78,9 +85,19 @@ class JwtBearer:
         }
         form = {
             "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": jwt.encode(claims, self.key_file.read_text(), algorithm="RS256"),
+            "assertion": self._signed(claims),
         }
         return httpx.Request("POST", self.instance_url + TOKEN_PATH, data=form)
+
+    def _signed(self, claims: dict[str, object]) -> str:
+        try:
+            return jwt.encode(claims, self.key_file.read_text(), algorithm="RS256")
+        except (OSError, ValueError, TypeError, jwt.PyJWTError):
+            # Without the cause: what a reader of keys says may quote the key.
+            raise ConfigurationError(
+                f"{self.key_file} is not the private RSA key of {self.name}: give the path of an unencrypted PEM file "
+                "that this process may read (SALESFORCE_JWT_KEY_FILE)"
+            ) from None
 
 
 class BearerAuth(httpx.Auth):
@@ -125,16 +142,22 @@ class BearerAuth(httpx.Auth):
         if response.status_code == 200 and isinstance(token, str):
             return token
         host = response.request.url.host
-        code = str(body.get("error", ""))
-        if response.status_code >= 500 or response.status_code == 429:
-            raise TransientError(
-                f"the token endpoint of {host} answered {response.status_code}", status=response.status_code
-            )
+        status = response.status_code
+        code = code_of(body.get("error"))
+        answered = f"the token endpoint of {host} answered {status} to {self.name}"
+        if status == 429 or code in _TOO_MANY_LOGINS:
+            message = f"{answered}: too many logins"
+            raise Throttled(message, code=code, status=status, retry_after=retry_after(response))
+        if status >= 500:
+            raise TransientError(answered, code=code, status=status, retry_after=retry_after(response))
+        if status == 200:  # a maintenance page, or an answer that was cut
+            raise TransientError(f"{answered}, but without a token", status=status)
         raise AuthenticationError(
-            f"{host} refused a token to {self.name} ({code or response.status_code}): {_advice(code)}",
-            code=code,
-            status=response.status_code,
+            f"{host} refused a token to {self.name} ({code or status}): {_advice(code)}", code=code, status=status
         )
+
+
+_TOO_MANY_LOGINS = ("rate_limit_exceeded", "LOGIN_RATE_EXCEEDED")
 
 
 def _advice(code: str) -> str:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -22,6 +20,7 @@ import stamina
 from conversation_pipeline.salesforce.auth import TOKEN_PATH, BearerAuth
 from conversation_pipeline.salesforce.errors import (
     AuthenticationError,
+    ConfigurationError,
     FieldUnavailable,
     IncompleteAnswer,
     LimitReached,
@@ -33,12 +32,19 @@ from conversation_pipeline.salesforce.errors import (
     SalesforceError,
     Throttled,
     TransientError,
+    code_of,
 )
 from conversation_pipeline.salesforce.limits import LOGINS
 from conversation_pipeline.salesforce.quotas import Claim, QuotaStore
-from conversation_pipeline.salesforce.transport import Claims, LeasedTransport, Meter, MeteredTransport
-
-log = logging.getLogger(__name__)
+from conversation_pipeline.salesforce.transport import (
+    BoundedTransport,
+    Claims,
+    LeasedTransport,
+    Meter,
+    MeteredTransport,
+    retry_after,
+    server_time,
+)
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,13 @@ class Retry:
 
     Attributes:
         attempts: Sends at most, the first included.
-        timeout: Seconds after which no further try is begun.
+        timeout: Seconds after which no further try is begun; ``None`` leaves that to ``attempts``.
         wait_initial: Seconds before the second try; doubled for each further one.
         wait_max: Longest wait in seconds.
     """
 
     attempts: int = 6
-    timeout: float = 600.0
+    timeout: float | None = 600.0
     wait_initial: float = 0.5
     wait_max: float = 60.0
 
@@ -91,11 +97,13 @@ class Answer:
     A reply that the service called good.
 
     Attributes:
-        body: The bytes as they came, decompressed.
+        path: What was asked for, without its query string.
+        body: The bytes as they came, decompressed; see ``readable`` for the one exception.
         headers: Reply headers.
         server_time: The service's own clock when it answered; ours where it does not tell.
     """
 
+    path: str
     body: bytes
     headers: httpx.Headers
     server_time: datetime
@@ -104,10 +112,29 @@ class Answer:
         """The body decoded as ``type``; raises ``IncompleteAnswer`` when it is cut or is no JSON."""
         try:
             return msgspec.json.decode(self.body, type=type)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise IncompleteAnswer(
-                f"the answer of {len(self.body):,} bytes is not the JSON that was expected"
+                f"GET {self.path}: the answer of {len(self.body):,} bytes is not the JSON that was expected"
             ) from error
+
+
+_LONE_SURROGATE = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def readable(body: bytes) -> bytes:
+    """
+    JSON text that any reader takes: half of an emoji (an escaped surrogate without its other half, left by whoever cut
+    a text short) and bytes that are no UTF-8 become U+FFFD. Whatever else there is stays as it is.
+    """
+    if b"\\ud" in body or b"\\uD" in body:
+        body = _LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode(errors="replace").encode()
+    return body
 
 
 @dataclass
@@ -130,13 +157,15 @@ class Connection:
     transport: httpx.BaseTransport | None = None
 
     def __post_init__(self) -> None:
-        # httpx logs whole URLs at INFO: SOQL text and customers' addresses would reach the run's log.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # httpx logs whole URLs at INFO, httpcore headers at DEBUG: SOQL text and cookies would reach the run's log.
+        for library in ("httpx", "httpcore"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
-        inner = self.transport or httpx.HTTPTransport(limits=limits)
+        inner = MeteredTransport(self.transport or httpx.HTTPTransport(limits=limits), self.meter)
+        bounded = BoundedTransport(inner, self.timeouts.body)
         self._client = httpx.Client(
             auth=self.auth,
-            transport=LeasedTransport(MeteredTransport(inner, self.meter), self.store, self._claims_of, self.meter),
+            transport=LeasedTransport(bounded, self.store, self._claims_of, self.meter),
             timeout=httpx.Timeout(self.timeouts.headers, connect=self.timeouts.connect, pool=self.timeouts.headers),
             headers={"Accept": "application/json"},
         )
@@ -155,14 +184,19 @@ class Connection:
         One try of a GET.
 
         Raises:
-            TransientError: try again. Other ``SalesforceError``: do not.
+            TransientError: try again.
+            SalesforceError: any other; trying again would not help.
         """
         url = self.base_url + path
         try:
             with self._client.stream(
                 "GET", url, params=params, headers=headers, extensions=dict(extensions or {})
             ) as response:
-                body = _read(response, self.timeouts.body)
+                body = readable(response.read())
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise ConfigurationError(
+                f"{self.base_url} is no URL that can be asked: give it whole, with https://"
+            ) from error
         except httpx.ConnectError as error:
             host = httpx.URL(self.base_url).host
             raise TransientError(f"could not reach {host}: check the URL in the settings and the network") from error
@@ -171,7 +205,7 @@ class Connection:
         if response.status_code != 200:
             raise refusal(response, body, path)
         self.meter.add(received_bytes=len(body))
-        return Answer(body, response.headers, _server_time(response))
+        return Answer(_safe(path), body, response.headers, server_time(response))
 
     def _claims_of(self, request: httpx.Request) -> list[Claim]:
         if request.url.path == TOKEN_PATH:
@@ -201,13 +235,19 @@ def refusal(response: httpx.Response, body: bytes, path: str) -> SalesforceError
     if status == 404:
         return RecordUnavailable(f"{what}: there is no such resource for this user", code=code, status=status)
     if status == 429:
-        return Throttled(f"{what}: too many requests", code=code, status=status, retry_after=_retry_after(response))
+        return Throttled(f"{what}: too many requests", code=code, status=status, retry_after=retry_after(response))
     if status >= 500 or status in (406, 408, 420):
-        return TransientError(what, code=code, status=status, retry_after=_retry_after(response))
+        return TransientError(what, code=code, status=status, retry_after=retry_after(response))
+    if 300 <= status < 400:
+        return RequestRefused(f"{what}: {_REDIRECTED}", code=code, status=status)
     return RequestRefused(f"{what}: the org calls this request wrong", code=code, status=status)
 
 
 _SIGN_IN = "check the app's scopes (api, and sfap_api for the Conversation Data API) and its JWT setting"
+_REDIRECTED = (
+    "the answer points to another place, where no token is sent; set SALESFORCE_INSTANCE_URL to the org's own "
+    "My Domain URL, and CONVERSATION_DATA_URL to the API's"
+)
 _PERMISSIONS = (
     "grant the user API Enabled (API Only User) and Access Conversation Entries, "
     "and switch on Conversation Service API in Setup"
@@ -219,8 +259,6 @@ _BY_CODE: dict[str, type[SalesforceError]] = {
     "INVALID_QUERY_LOCATOR": LocatorLost,
     "INVALID_QUERY_LOCATOR_FORMAT": LocatorLost,
     "TXN_SECURITY_METERING_ERROR": TransientError,
-    "SERVER_UNAVAILABLE": TransientError,
-    "UNKNOWN_EXCEPTION": TransientError,
 }
 
 _NAMES = re.compile(r"column '([\w.]+)' on entity '(\w+)'|sObject type '(\w+)'", re.IGNORECASE)
@@ -244,42 +282,12 @@ def _limit(what: str, code: str, message: str) -> SalesforceError:
 def _code_and_message(body: bytes) -> tuple[str, str]:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "", ""
     first = answer[0] if isinstance(answer, list) and answer else answer
     if not isinstance(first, dict):
         return "", ""
-    return str(first.get("errorCode") or first.get("code") or ""), str(first.get("message") or "")
-
-
-def _read(response: httpx.Response, seconds: float) -> bytes:
-    deadline = time.monotonic() + seconds
-    chunks = []
-    for chunk in response.iter_bytes():
-        chunks.append(chunk)
-        if time.monotonic() > deadline:
-            raise TransientError(f"an answer was not complete after {seconds:.0f} s")
-    return b"".join(chunks)
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds from ``Retry-After``, as a number or a date; nothing for what no service can mean."""
-    value = response.headers.get("Retry-After", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - _server_time(response)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(seconds, 3600.0) if seconds >= 0 else None
-
-
-def _server_time(response: httpx.Response) -> datetime:
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
-        return datetime.now(UTC)
+    return code_of(first.get("errorCode") or first.get("code")), str(first.get("message") or "")
 
 
 def _delay_before_retry(error: Exception) -> bool | float:

@@ -13,6 +13,16 @@ query string or a reply's text, because those hold customers' words.
 
 from __future__ import annotations
 
+import re
+
+_CODE = re.compile(r"[A-Za-z0-9_]{1,80}")
+
+
+def code_of(value: object) -> str:
+    """A service's error code as text, or nothing: free text in its place may quote customers."""
+    text = str(value)
+    return text if isinstance(value, str | int) and _CODE.fullmatch(text) else ""
+
 
 class SalesforceError(Exception):
     """

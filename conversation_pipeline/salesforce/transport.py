@@ -1,5 +1,5 @@
 """
-Transports around httpx's own: one counts what passes, one asks the shared quota store first.
+Transports around httpx's own: one counts, one bounds answers in time, one asks the shared quota store first.
 
 Wrapping the transport rather than the client means that nothing slips past: token requests, replays after a 401 and
 retries all go through here.
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -94,6 +96,41 @@ class MeteredTransport(httpx.BaseTransport):
         self._inner.close()
 
 
+class BoundedTransport(httpx.BaseTransport):
+    """
+    Gives every answer a deadline, counted from its headers: a body that drips would hold a run for ever, because
+    httpx's own read timeout begins anew with each byte. Answers to token requests are bounded too.
+    """
+
+    def __init__(self, inner: httpx.BaseTransport, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101  (a synchronous transport's always is)
+        response.stream = _Bounded(response.stream, self._seconds)
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Bounded(httpx.SyncByteStream):
+    def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
+        self._stream = stream
+        self._deadline = time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            if time.monotonic() > self._deadline:
+                raise httpx.ReadTimeout("the answer was not complete in time")
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 Claims = Callable[[httpx.Request], Sequence[Claim]]
 
 
@@ -103,7 +140,7 @@ class LeasedTransport(httpx.BaseTransport):
 
     A caller that already holds the lease for this request (because it had to choose between execution users) hands
     it over as the request extension ``lease``. It serves once: the replay of a request after a 401 is counted by
-    the service again, so it takes a lease of its own.
+    the service again, so it takes a lease of its own, on the request extension ``claims``.
     """
 
     def __init__(self, inner: httpx.BaseTransport, store: QuotaStore, claims: Claims, meter: Meter) -> None:
@@ -125,10 +162,34 @@ class LeasedTransport(httpx.BaseTransport):
         self._inner.close()
 
     def _take(self, request: httpx.Request) -> Lease | None:
-        claims = self._claims(request)
+        claims = request.extensions.get("claims") or self._claims(request)
         if not claims:
             return None
         began = time.monotonic()
         lease = self._store.take([claims], patience=None)
         self._meter.add(waited_seconds=time.monotonic() - began)
         return lease
+
+
+_LONGEST_REST = 3600.0
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds from ``Retry-After``, as a number or a date, an hour at most; ``None`` for what no service can mean."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - server_time(response)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(seconds, _LONGEST_REST) if seconds >= 0 else None
+
+
+def server_time(response: httpx.Response) -> datetime:
+    """The service's own clock when it answered; ours where it does not tell."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return datetime.now(UTC)
