@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -20,7 +20,7 @@ import msgspec
 from conversation_pipeline.salesforce.connection import Answer, Connection, Retry
 from conversation_pipeline.salesforce.errors import PagingLoop, Throttled
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
-from conversation_pipeline.salesforce.quotas import Claim, QuotaStore
+from conversation_pipeline.salesforce.quotas import Claim, Lease, QuotaStore
 
 MOST_ENTRIES_A_PAGE = 1000
 _FEWEST_ENTRIES_A_PAGE = 20  # the smallest page size of any published sibling API (Interaction Service)
@@ -28,19 +28,35 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Entry(msgspec.Struct, rename="camel"):
-    identifier: str
+    """What paging needs of an entry, as far as it tells it: an odd entry must not keep its siblings from being read."""
+
+    identifier: str | None = None
     transcripted_timestamp: int | None = None
     server_received_timestamp: int | None = None
 
     @property
-    def timestamp(self) -> int:
+    def timestamp(self) -> int | None:
         stamp = self.transcripted_timestamp
-        return stamp if stamp is not None else (self.server_received_timestamp or 0)
+        return stamp if stamp is not None else self.server_received_timestamp
 
 
 class _Page(msgspec.Struct, rename="camel"):
-    conversation_entries: list[_Entry]
+    conversation_entries: list[msgspec.Raw] | None
     next_page_token: str | None = None
+
+    @property
+    def raw_entries(self) -> list[msgspec.Raw]:
+        return self.conversation_entries or []
+
+
+_decode_entry = msgspec.json.Decoder(_Entry, strict=False).decode
+
+
+def _entry(raw: msgspec.Raw) -> _Entry:
+    try:
+        return _decode_entry(raw)
+    except msgspec.ValidationError:
+        return _Entry()
 
 
 @dataclass(frozen=True)
@@ -112,26 +128,37 @@ class ConversationData:
             user.connection.close()
 
     def get(self, conversation_identifier: str, params: dict[str, str | int]) -> tuple[Answer, _Page]:
-        """One page, by whichever user may ask soonest; a throttled user rests and another goes on."""
-        alternatives = [self._claims(user, conversation_identifier) for user in self.users]
-        meter = self.users[0].connection.meter
-        for attempt in self.retry.attempts_for(meter):
+        """One page, by whichever user may ask soonest."""
+        # The attempts alone bound it: a lease may have to be waited for longer than any retry should last.
+        for attempt in replace(self.retry, timeout=None).attempts_for(self.users[0].connection.meter):
             with attempt:
-                began = time.monotonic()
-                lease = self.store.take(alternatives, patience=None)
-                meter.add(waited_seconds=time.monotonic() - began)
-                user = self.users[lease.index]
-                try:
-                    with lease:
-                        answer = user.connection.get("/conversation-entries", params, extensions={"lease": lease})
-                except Throttled as error:
-                    # Somebody else uses this user too. It rests in every process; the retry need not wait for it.
-                    rest = error.retry_after if error.retry_after is not None else self.rate.window.total_seconds()
-                    self.store.pause(user.key, rest)
-                    error.retry_after = 0.0
-                    raise
+                answer = self._answer(conversation_identifier, params)
                 return answer, answer.json(_Page)
         raise AssertionError("the last attempt raises")
+
+    def _answer(self, conversation_identifier: str, params: dict[str, str | int]) -> Answer:
+        """An answer of the first user whom the service does not throttle; those it does rest, and others go on."""
+        for others_left in reversed(range(len(self.users))):
+            user, lease, claims = self._lease(conversation_identifier)
+            try:
+                with lease:
+                    extensions = {"lease": lease, "claims": claims}
+                    return user.connection.get("/conversation-entries", params, extensions=extensions)
+            except Throttled as error:
+                # Somebody else uses this user too. It rests in every process; the retry need not wait for it.
+                rest = error.retry_after if error.retry_after is not None else self.rate.window.total_seconds()
+                self.store.pause(user.key, rest)
+                error.retry_after = 0.0
+                if not others_left:
+                    raise
+        raise AssertionError("a pool has a user")
+
+    def _lease(self, conversation_identifier: str) -> tuple[ExecutionUser, Lease, list[Claim]]:
+        alternatives = [self._claims(user, conversation_identifier) for user in self.users]
+        began = time.monotonic()
+        lease = self.store.take(alternatives, patience=None)
+        self.users[0].connection.meter.add(waited_seconds=time.monotonic() - began)
+        return self.users[lease.index], lease, alternatives[lease.index]
 
     def may_be_cut(self, length: int) -> bool:
         """
@@ -164,7 +191,7 @@ class _Pager:
         self._identifier = identifier
         self._window = (start, end)
         self._bodies: list[bytes] = []
-        self._seen: set[str] = set()
+        self._seen: set[str | bytes] = set()
         self._answered_at: list[datetime] = []
         self._longest_page = 0
 
@@ -194,16 +221,20 @@ class _Pager:
             "queryDirection": "FromStart",
         }
         page, new = self._ask(params)
-        if page.next_page_token is not None:
+        if page.next_page_token:
             self._follow(params, page.next_page_token)
             return []
-        stamps = [entry.timestamp for entry in page.conversation_entries]
-        if not new or not self._api.may_be_cut(len(stamps)):
+        entries = page.raw_entries
+        if not new or not self._api.may_be_cut(len(entries)):
             return []
-        earliest, latest = max(min(stamps), first), min(max(stamps), last)
-        if earliest == latest and len(stamps) >= _FEWEST_ENTRIES_A_PAGE:
+        told = (_entry(raw).timestamp for raw in entries)
+        stamps = [stamp for stamp in told if stamp is not None and first <= stamp <= last]
+        if not stamps:
+            return []
+        earliest, latest = min(stamps), max(stamps)
+        if earliest == latest and len(entries) >= _FEWEST_ENTRIES_A_PAGE:
             raise PagingLoop(
-                f"conversation {self._identifier} has {len(stamps)} or more entries in one millisecond and the "
+                f"conversation {self._identifier} has {len(entries)} or more entries in one millisecond and the "
                 "Conversation Data API sends no page token: it can not be read to its end"
             )
         # Either end of the part may be the one that was cut: siblings of the outermost entries are asked for again.
@@ -215,7 +246,7 @@ class _Pager:
         tokens = {token}
         while True:
             page, _ = self._ask({**params, "pageToken": token})
-            if page.next_page_token is None:
+            if not page.next_page_token:
                 return
             token = page.next_page_token
             if token in tokens:
@@ -225,8 +256,8 @@ class _Pager:
     def _ask(self, params: dict[str, str | int]) -> tuple[_Page, bool]:
         answer, page = self._api.get(self._identifier, params)
         self._answered_at.append(answer.server_time)
-        self._longest_page = max(self._longest_page, len(page.conversation_entries))
-        identifiers = {entry.identifier for entry in page.conversation_entries}
+        self._longest_page = max(self._longest_page, len(page.raw_entries))
+        identifiers = {_entry(raw).identifier or bytes(raw) for raw in page.raw_entries}
         new = not identifiers <= self._seen
         self._seen |= identifiers
         self._bodies.append(answer.body)
