@@ -27,6 +27,7 @@ from conversation_pipeline.salesforce.errors import (
 )
 
 _T = TypeVar("_T")
+_SESSION_ENDED = ("INVALID_SESSION_ID", "INVALID_AUTH_HEADER")
 
 
 class _Field(msgspec.Struct, rename="camel"):
@@ -126,6 +127,7 @@ class Query:
         Raises:
             LocatorLost: a page after the first can not be read any more; ask the whole query again.
             IncompleteAnswer: the pages' records do not add up to the ``totalSize`` of the last page.
+            PagingLoop: the pages do not come to an end.
         """
         url = f"{self._root}/{'queryAll' if all_rows else 'query'}"
         answer, page = self._get(url, QueryPage, {"q": soql})
@@ -134,10 +136,10 @@ class Query:
         while True:
             records += len(page.records)
             yield StagedPage(answer.body, len(page.records), page.total_size, answer.server_time)
-            if page.done or page.next_records_url is None:
+            if page.done or page.next_records_url is None or records > page.total_size:
                 break
             if page.next_records_url in seen:
-                raise PagingLoop(f"GET {self._root}/query names the same next page twice")
+                raise PagingLoop(f"GET {url} names the same next page twice; nothing of it is used")
             seen.add(page.next_records_url)
             answer, page = self._next(page.next_records_url)
         if records != page.total_size or not page.done:
@@ -146,9 +148,13 @@ class Query:
             )
 
     def _next(self, next_records_url: str) -> tuple[Answer, QueryPage]:
+        if not next_records_url.startswith("/"):  # what is no path of this host would take the token elsewhere
+            raise PagingLoop(f"GET {self._root}/query names a next page that is no path of the org")
         try:
             return self._get(next_records_url, QueryPage)
         except (AuthenticationError, RecordUnavailable) as error:
+            if isinstance(error, AuthenticationError) and error.code not in _SESSION_ENDED:
+                raise
             # The locator belongs to the token that opened it (airbyte#84302): a renewed one can not go on.
             raise LocatorLost(f"GET {self._root}/query: the locator is gone", code=error.code) from error
 

@@ -6,6 +6,7 @@ Contract: SOQL and SOSL reference, quoted string escapes and date formats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -17,7 +18,8 @@ def literal(value: str | int | float | bool | datetime | None) -> str:
     A value as SOQL writes it.
 
     Raises:
-        ValueError: for a datetime without a time zone; SOQL would read it in nobody's zone.
+        ValueError: for a datetime without a time zone, which SOQL would read in nobody's zone, and for numbers that
+            it can not write.
     """
     match value:
         case None:
@@ -28,6 +30,8 @@ def literal(value: str | int | float | bool | datetime | None) -> str:
             return _instant(value)
         case str():
             return f"'{value.translate(_ESCAPES)}'"
+        case float() if not math.isfinite(value):
+            raise ValueError("SOQL takes finite numbers only")
         case _:
             return repr(value)
 
@@ -37,7 +41,14 @@ def compare(field: str, operator: str, value: str | int | float | bool | datetim
 
 
 def one_of(field: str, values: Iterable[str]) -> str:
-    return f"{field} IN ({', '.join(literal(value) for value in values)})"
+    """
+    Raises:
+        ValueError: without values; SOQL has no way to say "none of them".
+    """
+    listed = ", ".join(literal(value) for value in values)
+    if not listed:
+        raise ValueError(f"{field} IN () is no SOQL: ask only if there are values")
+    return f"{field} IN ({listed})"
 
 
 def within(field: str, start: datetime, end: datetime) -> str:
