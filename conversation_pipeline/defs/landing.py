@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -35,6 +35,8 @@ RESUME_WITHIN = timedelta(hours=1)
 """A pull left open longer ago than this is begun anew: what it read of an open day is no longer the day's truth."""
 
 _QUERY_RESTARTS = 3
+_TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
+_EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
 
@@ -148,7 +150,7 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
         needs = tuple(_needs(days, lake, now))
         pulls = tuple(_open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
-        work = _plan(needs, pulls, staging)
+        work = _plan(needs, days, staging, {pull.day: pull.started_at for pull in pulls if pull.resumed})
         not_found: list[str] = []
         if work.requests:
             users = len(org.conversation_data.users)
@@ -164,8 +166,11 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
                 _stage_reading(reading, staging)
                 at(KillPoint.READING_STAGED)
                 progress.step()
-        final = _plan(needs, tuple(_reopened(pulls, now)), staging)
+        # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
+        final = _plan(needs, days, staging, dict.fromkeys(days, _EVER))
     if not_found:
+        if not final.held:
+            _refuse_to_empty(days, len(not_found), lake)
         log.warning(f"{dataset}: the org does not know {len(not_found):,} conversations of its own records")
     return EntriesPull(
         now,
@@ -213,21 +218,26 @@ def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:
             yield Need(row["conversation_identifier"], day, settled_at, row["changed_at"], readable)
 
 
-def _plan(needs: Iterable[Need], pulls: Iterable[Pull], staging: Staging) -> Plan[Staged]:
-    pulls = tuple(pulls)
+def _refuse_to_empty(days: Sequence[str], not_found: int, lake: Lake) -> None:
+    """A wrong URL, a lost permission and an API switched off may all look like conversations that nobody knows."""
+    there = (lake.receipt(ENTRIES_CONVERSATION_DATA, day) for day in days)
+    if not_found >= _TOO_MANY_UNKNOWN or any(receipt is not None and receipt.rows for receipt in there):
+        raise PublishError(
+            f"the Conversation Data API knows none of the {not_found:,} conversations asked for (404): check "
+            "CONVERSATION_DATA_URL, Conversation Service API in Setup and the execution users' permissions"
+        )
+
+
+def _plan(
+    needs: Iterable[Need], days: Sequence[str], staging: Staging, resumed_from: Mapping[str, datetime]
+) -> Plan[Staged]:
     names = {staging.encode(need.conversation_identifier): need.conversation_identifier for need in needs}
     held = [
         Held(names[record.label[0]], _window_of(record), record.fetched_at, record)
-        for record in staging.records(ENTRIES_CONVERSATION_DATA.name, _neighbours([pull.day for pull in pulls]))
+        for record in staging.records(ENTRIES_CONVERSATION_DATA.name, _neighbours(days))
         if record.label[0] in names
     ]
-    return plan(needs, held, resumed_from={pull.day: pull.started_at for pull in pulls if pull.resumed})
-
-
-def _reopened(pulls: Iterable[Pull], now: datetime) -> Iterator[Pull]:
-    """The same pulls as if resumed: what was read since they began serves them."""
-    for pull in pulls:
-        yield Pull(pull.dataset, pull.day, min(pull.started_at, now), resumed=True)
+    return plan(needs, held, resumed_from=resumed_from)
 
 
 def _stage_reading(reading: Reading, staging: Staging) -> None:
