@@ -37,6 +37,23 @@ def told(dataset: str, partition: str | None = None) -> Iterator[None]:
         raise dg.Failure(f"{where}: {error}", allow_retries=False) from error
 
 
+def days_of(context: dg.AssetExecutionContext) -> list[str]:
+    """
+    The run's partitions, oldest first.
+
+    Raises:
+        dg.Failure: they begin before the first partition; Dagster's own words for it name no setting.
+    """
+    first, partitions = context.partition_key_range.start, context.assets_def.partitions_def
+    if isinstance(partitions, dg.DailyPartitionsDefinition) and first < partitions.start.date().isoformat():
+        raise dg.Failure(
+            f"{context.asset_key.to_user_string()}: {first} lies before CONVERSATION_START_DATE, "
+            f"{partitions.start.date().isoformat()}: choose later days, or set an earlier start",
+            allow_retries=False,
+        )
+    return list(context.partition_keys)
+
+
 def materialize_days(context: dg.AssetExecutionContext, land: Callable[[str], Metadata]) -> None:
     """
     Lands the run's partitions one after another; those that are finished stay finished when a later one fails.
@@ -46,7 +63,7 @@ def materialize_days(context: dg.AssetExecutionContext, land: Callable[[str], Me
     done: dict[str, Metadata] = {}
     name = context.asset_key.to_user_string()
     try:
-        for day in context.partition_keys:
+        for day in days_of(context):
             with told(name, day):
                 done[day] = land(day)
     except Exception:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
 from conversation_pipeline.defs.landing import land_entries, pull_entries
 from conversation_pipeline.defs.partitions import trailing_days
-from conversation_pipeline.defs.reporting import Metadata, materialize_days, told
+from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.on_platform import LONGEST_SESSION, begun_before
 from conversation_pipeline.extract.windows import Window
@@ -47,7 +47,7 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
         context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
     ) -> None:
         with told(CONVERSATION_ACTIVITY.name):
-            earlier = _begun_before_the_lake(salesforce, context.partition_keys[0])
+            earlier = _begun_before_the_lake(salesforce, days_of(context)[0])
 
         def land(day: str) -> Metadata:
             inputs = {
@@ -96,7 +96,7 @@ def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
         lake: dg.ResourceParam[Lake],
         staging: dg.ResourceParam[Staging],
     ) -> None:
-        days = list(context.partition_keys)
+        days = days_of(context)
         with told(ENTRIES_CONVERSATION_DATA.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
             pull = pull_entries(days, org=salesforce, lake=lake, staging=staging, log=context.log)
         materialize_days(
