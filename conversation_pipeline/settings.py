@@ -56,8 +56,8 @@ class Settings(BaseSettings):
     conversation_data_url: Url = Field(
         "https://api.salesforce.com/platform/engagement/v1.0", description="Base URL of the Conversation Data API."
     )
-    conversation_data_users: str = Field(
-        "",
+    conversation_data_users: SecretStr = Field(
+        SecretStr(""),
         description="Execution users: a JSON list, or a file of it, of objects with client_id and client_secret. "
         "Each adds 90 requests a minute. Default: the org's own client.",
     )
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: the list can not be read.
         """
-        given = self.conversation_data_users.strip()
+        given = self.conversation_data_users.get_secret_value().strip()
         if not given:
             return []
         try:
