@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -113,6 +114,11 @@ class Project:
             raise_on_error=raise_on_error,
         )
 
+    def warnings(self, run_id: str) -> str:
+        """What a run warned of."""
+        entries = self.instance.all_logs(run_id)
+        return "\n".join(entry.user_message for entry in entries if entry.level == logging.WARNING)
+
     def rows(self, dataset: Dataset, day: str | None = None) -> pa.Table:
         return self.lake.read(dataset, day)
 
@@ -124,6 +130,14 @@ class Project:
         materialization = records[0].asset_materialization
         assert materialization is not None
         return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """The description of a run's only failure: what its reader is told to do."""
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    told = event.step_failure_data.user_failure_data
+    assert told is not None, event.step_failure_data.error
+    return str(told.description)
 
 
 def project_for(url: str, folder: Path) -> Project:
@@ -162,5 +176,7 @@ def control(simulator: str) -> Control:
 
 
 @pytest.fixture
-def project(simulator: str, tmp_path: Path) -> Project:
-    return project_for(simulator, tmp_path / "project")
+def project(simulator: str, tmp_path: Path) -> Iterator[Project]:
+    project = project_for(simulator, tmp_path / "project")
+    yield project
+    project.instance.dispose()

@@ -175,7 +175,7 @@ def test_what_was_staged_is_not_asked_for_twice(world: World, tmp_path: Path, po
 
 
 def test_a_killed_run_of_everything(world: World, tmp_path: Path) -> None:
-    """After ``kill -9`` amid a run of all assets and a second run, the whole lake and the warehouse are as they should be."""
+    """After ``kill -9`` amid a run of all assets and a second run, the whole lake and the warehouse are right."""
     project = project_for(world.url, tmp_path / "project")
     assert killed(project, [], DAYS, KillPoint.READING_STAGED, 20) == -signal.SIGKILL
 
