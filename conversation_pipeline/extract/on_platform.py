@@ -54,7 +54,7 @@ class Selection:
             window: Of creation; ``None`` for all records.
             still_going_at: Only records that had not ended by then.
         """
-        conditions = []
+        conditions = [self.dataset.only] if self.dataset.only else []
         if window is not None and self.dataset.partition_by is not None:
             conditions.append(soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end))
         if still_going_at is not None and self.dataset.ends_at is not None:

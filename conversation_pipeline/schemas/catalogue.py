@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
+    CONVERSATION_API_LOG,
     CONVERSATION_ENTRIES,
+    CONVERSATION_PARTICIPANTS,
     CONVERSATIONS,
     ENTRIES_CONVERSATION_DATA,
     MESSAGES,
     TRANSCRIPTS,
 )
 from conversation_pipeline.schemas.dataset import Dataset
-from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGING_SESSIONS
-from conversation_pipeline.schemas.people import USERS
-from conversation_pipeline.schemas.voice import VOICE_CALLS
+from conversation_pipeline.schemas.messaging import (
+    MESSAGING_CHANNELS,
+    MESSAGING_DELIVERY_ERRORS,
+    MESSAGING_END_USERS,
+    MESSAGING_SESSION_METRICS,
+    MESSAGING_SESSIONS,
+)
+from conversation_pipeline.schemas.people import AGENT_WORK, QUEUES, USERS
+from conversation_pipeline.schemas.voice import VOICE_CALL_RECORDINGS, VOICE_CALLS
 
 DATASETS: tuple[Dataset, ...] = (
     MESSAGING_SESSIONS,
-    VOICE_CALLS,
+    MESSAGING_SESSION_METRICS,
+    MESSAGING_END_USERS,
+    MESSAGING_DELIVERY_ERRORS,
     CONVERSATIONS,
+    CONVERSATION_PARTICIPANTS,
+    VOICE_CALLS,
+    VOICE_CALL_RECORDINGS,
+    AGENT_WORK,
+    CONVERSATION_API_LOG,
     MESSAGING_CHANNELS,
     USERS,
+    QUEUES,
     CONVERSATION_ACTIVITY,
     ENTRIES_CONVERSATION_DATA,
     CONVERSATION_ENTRIES,

@@ -37,6 +37,64 @@ CONVERSATIONS = Dataset(
 )
 
 
+CONVERSATION_PARTICIPANTS = Dataset(
+    name="conversation_participants",
+    grain="One row each time someone joined a conversation; one agent may have several.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="ConversationParticipant",
+    cursor_field="LastModifiedDate",  # the object has no SystemModstamp
+    fields=(
+        record_id(),
+        text("Name", "Autonumber."),
+        record_id("ConversationId", "Conversation that was joined."),
+        text("ParticipantRole", "Agent, EndUser, Chatbot, Supervisor, ...; the list is open."),
+        text("AppType", "messaging, chatbot, agent, ..."),
+        record_id("ParticipantEntityId", "User, contact or messaging end user behind the participant."),
+        text("ParticipantKey", "Who entries name as their sender's subject."),
+        text("ParticipantDisplayName", "Name that the others saw."),
+        text("ParticipantContext", "Context of the channel, such as a page."),
+        instant("JoinedTime", "When they joined, whole seconds."),
+        whole_number("JoinedTimeMilliSecs", "Milliseconds to add to it."),
+        instant("LastActiveTime", "When they were last active, whole seconds."),
+        whole_number("LastActiveTimeMilliSecs", "Milliseconds to add to it."),
+        instant("LeftTime", "When they left, whole seconds; null while they take part."),
+        whole_number("LeftTimeMilliSecs", "Milliseconds to add to it."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change."),
+    ),
+)
+
+CONVERSATION_API_LOG = Dataset(
+    name="conversation_api_log",
+    grain="One row per deletion asked for through the conversation APIs: the feed of erasures.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="ConversationApiLog",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Autonumber."),
+        text("Action", "Delete."),
+        text("Operation", "Operation that was asked for."),
+        text("RequestedEntityType", "MessagingEndUser."),
+        record_id("RequestedEntityIdentifier", "Record to erase; Salesforce keeps 15 characters of it."),
+        record_id("RequestedById", "User who asked."),
+        instant("RequestedDate", "When it was asked for."),
+        text("Status", "Requested, Enqueued, InProgress, Completed or Failed."),
+        text("StatusHistory", "Earlier states."),
+        record_id("OwnerId", "Owner of the record."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change by a user."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+
 def _key(name: str, meaning: str) -> Field:
     return Field(name, pa.string(), meaning, required=True)
 

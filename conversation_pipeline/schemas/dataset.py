@@ -32,6 +32,7 @@ class Dataset:
         fields: All columns, in order. New ones are added at the end and ``version`` is raised.
         partition_by: Instant column whose UTC day is the row's partition for ever; ``None`` for a full snapshot.
         sobject: Salesforce object behind the dataset, where there is one.
+        only: SOQL condition that tells the dataset's records from others of the same object.
         cursor_field: API name of the field that orders changes (``SystemModstamp``; some objects only have
             ``LastModifiedDate``).
         ends_at: Instant column that is null while what the row is about goes on.
@@ -45,6 +46,7 @@ class Dataset:
     fields: tuple[Field, ...]
     partition_by: str | None = None
     sobject: str | None = None
+    only: str = ""
     cursor_field: str | None = None
     ends_at: str | None = None
     version: int = 1

@@ -1,4 +1,4 @@
-"""Messaging: sessions and their channels. Source: Field Reference v66, MessagingSession and MessagingChannel."""
+"""Messaging: sessions, their metrics, end users, channels, delivery errors. Source: Field Reference v66."""
 
 from __future__ import annotations
 
@@ -52,6 +52,84 @@ MESSAGING_SESSIONS = Dataset(
         record_id("CreatedById", "User who created the record."),
         instant("LastModifiedDate", "Last change by a user."),
         record_id("LastModifiedById", "User who last changed the record."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+MESSAGING_SESSION_METRICS = Dataset(
+    name="messaging_session_metrics",
+    grain="One row per messaging session and metric, as Salesforce computed it when the session ended.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="MessagingSessionMetrics",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Autonumber."),
+        record_id("MessagingSessionId", "Session that was measured."),
+        text("MessagingSessionMetricType", "AgentMessageCount, AverageAgentResponseTime, ...; the list is open."),
+        whole_number("MessagingSessionMetricValue", "Seconds or a count, as the type says."),
+        flag("IsDeleted", "True once soft-deleted; deleting a session deletes its metrics."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change by a user."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+MESSAGING_END_USERS = Dataset(
+    name="messaging_end_users",
+    grain="One row per customer of a channel, as the channel knows them.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="MessagingEndUser",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Name of the customer."),
+        text("MessagingPlatformKey", "Phone number or the channel's own key: personal data."),
+        text("MessageType", "EmbeddedMessaging, WhatsApp, Text, ..."),
+        text("MessagingConsentStatus", "ImplicitlyOptedIn, ExplicitlyOptedIn, DoublyOptedIn or OptedOut."),
+        flag("IsFullyOptedIn", "True if the consent is what the channel asks for."),
+        flag("HasInitialResponseSent", "True once the first automatic answer was sent."),
+        record_id("MessagingChannelId", "Channel of the customer."),
+        record_id("AccountId", "Account that they were matched to."),
+        record_id("ContactId", "Contact that they were matched to."),
+        record_id("LeadId", "Lead that they were matched to."),
+        record_id("AuthenticatedEndUserId", "User as whom they signed in."),
+        record_id("OwnerId", "Owner of the record."),
+        text("Language", "Language of the customer."),
+        text("IsoCountryCode", "Country of the customer."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change by a user."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+MESSAGING_DELIVERY_ERRORS = Dataset(
+    name="messaging_delivery_errors",
+    grain="One row per message that a channel could not deliver, or delivered with a warning.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="MessagingDeliveryError",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Autonumber."),
+        text("Type", "Error or Warning."),
+        text("CorrelationIdentifier", "Identifier that ties the error to the message."),
+        text("DestinationPhoneNumber", "Where the message was to go: personal data."),
+        text("FailureReason", "Why it failed, in the channel's words."),
+        text("FlowEntity", "Flow that sent it."),
+        record_id("MessagingChannelId", "Channel."),
+        record_id("MessagingEndUserId", "Customer who did not get it."),
+        record_id("MessagingTemplateId", "Template that was sent."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
 )

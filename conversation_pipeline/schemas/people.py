@@ -1,9 +1,9 @@
-"""People who work in the org. Source: Field Reference v66, User."""
+"""People who work in the org, their queues and their work. Source: Field Reference v66, User, Group, AgentWork."""
 
 from __future__ import annotations
 
 from conversation_pipeline.schemas.dataset import Dataset, Group
-from conversation_pipeline.schemas.fields import flag, instant, record_id, text
+from conversation_pipeline.schemas.fields import flag, instant, number, record_id, text, whole_number
 
 USERS = Dataset(
     name="users",
@@ -32,6 +32,80 @@ USERS = Dataset(
         text("LocaleSidKey", "Locale."),
         text("LanguageLocaleKey", "Language."),
         instant("CreatedDate", "Creation."),
+        instant("LastModifiedDate", "Last change by a user."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+QUEUES = Dataset(
+    name="queues",
+    grain="One row per queue, as it is now.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    sobject="Group",
+    only="Type = 'Queue'",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Name that people see."),
+        text("DeveloperName", "API name of the queue."),
+        text("Type", "Queue, always."),
+        record_id("RelatedId", "Record behind the group, where there is one."),
+        text("Email", "E-mail address of the queue."),
+        record_id("OwnerId", "Owner of the queue."),
+        record_id("QueueRoutingConfigId", "How work in the queue is routed."),
+        flag("DoesSendEmailToMembers", "True if members are told of new work by e-mail."),
+        instant("CreatedDate", "Creation."),
+        instant("LastModifiedDate", "Last change by a user."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+AGENT_WORK = Dataset(
+    name="agent_work",
+    grain="One row per piece of work routed to an agent or bot; a transfer makes a further one.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="AgentWork",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Autonumber."),
+        record_id("WorkItemId", "Messaging session, voice call, case or other record that was routed."),
+        text("Status", "Assigned, Opened, Closed, Declined, Canceled, Transferred, ..."),
+        instant("RequestDateTime", "When the work was requested."),
+        instant("AssignedDateTime", "When it was assigned."),
+        instant("AcceptDateTime", "When it was accepted."),
+        instant("CloseDateTime", "When it was closed."),
+        instant("CancelDateTime", "When it was cancelled."),
+        instant("DeclineDateTime", "When it was declined."),
+        instant("AbandonedDateTime", "When the customer gave up."),
+        instant("PushTimeoutDateTime", "When the agent failed to accept in time."),
+        whole_number("SpeedToAnswer", "Request to accept, seconds."),
+        whole_number("HandleTime", "Accept to close or to the end of after-conversation work, seconds."),
+        whole_number("ActiveTime", "Time with the tab open and in focus, seconds; tab-based capacity only."),
+        whole_number("AfterConversationActualTime", "After-conversation work, seconds."),
+        whole_number("AcwExtensionCount", "How often after-conversation work was extended."),
+        whole_number("AcwExtensionDuration", "Length of one extension, seconds."),
+        text("DeclineReason", "Why it was declined."),
+        text("RoutingModel", "LeastActive, MostAvailable or ExternalRouting."),
+        text("RoutingType", "QueueBased or SkillsBased."),
+        whole_number("RoutingPriority", "Priority of the route."),
+        text("CapacityModel", "StatusBased or TabBased."),
+        number("CapacityWeight", "How much of an agent's capacity it takes."),
+        number("CapacityPercentage", "The same as a percentage."),
+        record_id("UserId", "Agent."),
+        record_id("OwnerId", "Owner of the record."),
+        record_id("ServiceChannelId", "Service channel."),
+        record_id("PendingServiceRoutingId", "Routing that led to it."),
+        record_id("OriginalGroupId", "Queue that it came from."),
+        record_id("PreferredUserId", "Agent who was preferred."),
+        record_id("BotId", "Bot, where a bot did the work."),
+        text("BotType", "Bot or ExternalCopilot."),
+        flag("IsInterruptible", "True for work that other work may interrupt."),
+        flag("IsDeleted", "True once deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),

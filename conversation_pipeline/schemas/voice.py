@@ -1,4 +1,4 @@
-"""Voice: calls. Source: Field Reference v66, VoiceCall."""
+"""Voice: calls and recordings. Source: Field Reference v66, VoiceCall and VoiceCallRecording."""
 
 from __future__ import annotations
 
@@ -58,6 +58,30 @@ VOICE_CALLS = Dataset(
         record_id("CreatedById", "User who created the record."),
         instant("LastModifiedDate", "Last change by a user."),
         record_id("LastModifiedById", "User who last changed the record."),
+        instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+)
+
+VOICE_CALL_RECORDINGS = Dataset(
+    name="voice_call_recordings",
+    grain="One row per recording of a voice call; the audio itself stays where it is.",
+    group=Group.ON_PLATFORM,
+    key=("id",),
+    partition_by="created_date",
+    sobject="VoiceCallRecording",
+    cursor_field="SystemModstamp",
+    fields=(
+        record_id(),
+        text("Name", "Name of the recording."),
+        record_id("VoiceCallId", "Call that was recorded."),
+        record_id("MediaContentId", "Document that holds the audio, where it lies in the org."),
+        whole_number("DurationInSeconds", "Length of the recording, seconds."),
+        instant("UploadDateTime", "When the recording was uploaded."),
+        flag("IsConsented", "True if the caller agreed."),
+        record_id("OwnerId", "Owner of the record."),
+        flag("IsDeleted", "True once soft-deleted."),
+        instant("CreatedDate", "Creation; its UTC day is the partition."),
+        instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
 )
