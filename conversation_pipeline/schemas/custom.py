@@ -34,12 +34,11 @@ def with_custom_fields(datasets: Iterable[Dataset], names: Iterable[str]) -> tup
     for name in names:
         sobject, field = _parsed(name)
         fields.setdefault(sobject, []).append(field)
-    known = {dataset.sobject for dataset in (datasets := tuple(datasets))}
+    datasets = tuple(datasets)
+    known = {dataset.sobject for dataset in datasets if dataset.sobject}
     unknown = sorted(set(fields) - known)
     if unknown:
-        raise ValueError(
-            f"no dataset is made of {', '.join(unknown)}; objects are {', '.join(sorted(filter(None, known)))}"
-        )
+        raise ValueError(f"no dataset is made of {', '.join(unknown)}; objects are {', '.join(sorted(known))}")
     return tuple(
         replace(dataset, fields=(*dataset.fields, *fields[dataset.sobject])) if dataset.sobject in fields else dataset
         for dataset in datasets
@@ -51,6 +50,6 @@ def _parsed(name: str) -> tuple[str, Field]:
     sobject, dot, api_name = path.partition(".")
     if not dot or not sobject or not api_name.endswith("__c") or (kind or "text") not in TYPES:
         raise ValueError(
-            f"{name!r} is no custom field: write Object.Field__c, or Object.Field__c:type with one of {', '.join(TYPES)}"
+            f"{name!r} is no custom field: write Object.Field__c or Object.Field__c:type, types are {', '.join(TYPES)}"
         )
     return sobject, Field(column_name(api_name), TYPES[kind or "text"], "Custom field of this org.", api_name)
