@@ -247,8 +247,8 @@ class Warehouse:
                 connection.execute("CHECKPOINT warehouse")
             at(KillPoint.WAREHOUSE_APPLIED)
             sync(draft)
-            # What somebody wrote into the old file and DuckDB has not merged yet: it would replay it into the new
-            # file without a word (measured with 1.5.6 and 2.0.0).
+            # What somebody wrote into the old file and DuckDB has not merged yet, it would replay into the new
+            # one without a word (measured with 1.5.6 and 2.0.0).
             Path(f"{self._path}.wal").unlink(missing_ok=True)
             draft.replace(self._path)
             sync(self._path.parent)
