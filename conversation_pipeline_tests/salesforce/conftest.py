@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -32,6 +33,27 @@ IMPATIENT = Retry(attempts=4, timeout=10.0, wait_initial=0.01, wait_max=0.02)
 SECRET = "a-secret-that-nobody-may-read"
 
 
+_CERTIFICATES = ssl.create_default_context()
+
+
+def transport() -> httpx.HTTPTransport:
+    """What a connection sends with; certificates are read once for all tests, because that takes long."""
+    return httpx.HTTPTransport(verify=_CERTIFICATES)
+
+
+_CONTROL = httpx.Client(verify=_CERTIFICATES)
+
+
+class OneLine(Control):
+    """The control plane over one connection: a test says a lot to it."""
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._checked(_CONTROL.get(f"{self.url}/simulator/{path}", params=params))
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self._checked(_CONTROL.post(f"{self.url}/simulator/{path}", json=body))
+
+
 def user_key(place: int) -> str:
     """Key of the allowance of the execution user at that place."""
     return f"org/execution-client-{place}/conversation_data"
@@ -48,7 +70,7 @@ class Org:
     _open: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.control = Control(self.url)
+        self.control = OneLine(self.url)
         self.clients = self.control.get("credentials")["clients"]
 
     def grant(self, place: int = 0) -> ClientCredentials:
@@ -56,7 +78,9 @@ class Org:
         return ClientCredentials(self.url, client["client_id"], client["client_secret"])
 
     def connection(self, grant: Grant | None = None, *, base_url: str = "", **more: Any) -> Connection:
-        connection = Connection(base_url or self.url, BearerAuth(grant or self.grant()), self.store, **more)
+        connection = Connection(
+            base_url or self.url, BearerAuth(grant or self.grant()), self.store, transport=transport(), **more
+        )
         self._open.append(connection.close)
         return connection
 
@@ -123,7 +147,7 @@ def store(tmp_path: Path) -> Iterator[SqliteQuotaStore]:
 @pytest.fixture
 def org(running: Running, store: SqliteQuotaStore) -> Iterator[Org]:
     """The org in its first state, with nothing on its books."""
-    httpx.post(f"{running.url}/simulator/reset")
+    _CONTROL.post(f"{running.url}/simulator/reset")
     found = Org(running.url, store)
     yield found
     found.close()
@@ -252,7 +276,11 @@ def faults() -> Iterator[FaultServer]:
 def line(faults: FaultServer, store: SqliteQuotaStore) -> Iterator[Connection]:
     """A connection to the fault server that loses its patience soon."""
     connection = Connection(
-        faults.url, BearerAuth(faults.grant()), store, timeouts=Timeouts(connect=1.0, headers=0.3, body=0.5)
+        faults.url,
+        BearerAuth(faults.grant()),
+        store,
+        timeouts=Timeouts(connect=1.0, headers=0.3, body=0.5),
+        transport=transport(),
     )
     yield connection
     connection.close()
