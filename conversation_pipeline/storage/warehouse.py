@@ -247,7 +247,7 @@ class Warehouse:
                 connection.execute("CHECKPOINT warehouse")
             at(KillPoint.WAREHOUSE_APPLIED)
             sync(draft)
-            # What somebody wrote into the old file and DuckDB has not merged yet, it would replay into the new
+            # What somebody wrote into the old file and DuckDB has not merged, it would replay into the new
             # one without a word (measured with 1.5.6 and 2.0.0).
             Path(f"{self._path}.wal").unlink(missing_ok=True)
             draft.replace(self._path)
