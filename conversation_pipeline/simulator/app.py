@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from conversation_pipeline.simulator.bulk_jobs import routes as bulk_jobs
 from conversation_pipeline.simulator.control import routes as control
 from conversation_pipeline.simulator.conversation_data import routes as conversation_data
 from conversation_pipeline.simulator.endpoint import Endpoint
@@ -16,11 +17,11 @@ from conversation_pipeline.simulator.gate import Connections, Gate
 from conversation_pipeline.simulator.oauth import routes as oauth
 from conversation_pipeline.simulator.org import Org
 from conversation_pipeline.simulator.rest import routes as rest
-from conversation_pipeline.simulator.rest.wire import errors
+from conversation_pipeline.simulator.rest.wire import errors, not_found
 
 Room = Callable[[Org], Iterable[Endpoint]]
 
-ROOMS: tuple[Room, ...] = (oauth.endpoints, rest.endpoints, conversation_data.endpoints)
+ROOMS: tuple[Room, ...] = (oauth.endpoints, rest.endpoints, bulk_jobs.endpoints, conversation_data.endpoints)
 
 
 def create_app(org: Org, connections: Connections) -> Starlette:
@@ -37,7 +38,7 @@ def create_app(org: Org, connections: Connections) -> Starlette:
 
 
 def _absent(_request: Request, _error: Exception) -> Response:
-    return errors(404, "NOT_FOUND", "The requested resource does not exist")
+    return not_found()
 
 
 def _not_allowed(request: Request, _error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The way in and out of every endpoint: network delay, the books, ordered faults, the org's own Date."""
+"""The way in and out of every endpoint: network delay, the books, ordered faults, compression, the org's own Date."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import random
 import socket
 import struct
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from conversation_pipeline.simulator.control.counters import Request
@@ -22,6 +24,10 @@ from conversation_pipeline.simulator.org import Org
 Connections = dict[tuple[str, int], asyncio.Transport]
 """Open connections by the client's address, so that a fault can cut one."""
 
+_LEAST_PACKED = 1024
+"""Bytes from which an answer that is not streamed is compressed [assumed: `not guaranteed`, says the documentation]."""
+_GZIP = 31
+"""zlib's number for the gzip format."""
 _HTML = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>We will be right back</body></html>"
 
 
@@ -46,7 +52,7 @@ class Gate:
         counters = self._org.counters
         effect = self._org.faults.strike(noted.route, noted.path, noted.method, noted.conversation_identifier)
         if effect is None:
-            response = await self._handled(request)
+            response = self._packed(await self._handled(request), request)
             self._stamp(response)
             counters.answer(noted, response.status_code)
             await self._travel()
@@ -57,6 +63,21 @@ class Gate:
     async def _handled(self, request: HttpRequest) -> Response:
         answer = self._endpoint.handler(request)
         return answer if isinstance(answer, Response) else await answer
+
+    def _packed(self, response: Response, request: HttpRequest) -> Response:
+        """The answer compressed, if the caller takes that and it is worth it (intro_rest_compression [doc])."""
+        accepted = "gzip" in request.headers.get("accept-encoding", "")
+        if not accepted or not self._org.switches["gzip"]:
+            return response
+        if isinstance(response, StreamingResponse):
+            response.body_iterator = _gzipped(response.body_iterator)
+        elif len(response.body) < _LEAST_PACKED:
+            return response
+        else:
+            response.body = _gzip_of(bytes(response.body))
+            response.headers["content-length"] = str(len(response.body))
+        response.headers["content-encoding"] = "gzip"
+        return response
 
     def _note(self, request: HttpRequest) -> Request:
         org = self._org
@@ -103,7 +124,7 @@ class Gate:
             counters.answer(noted, 0)
             await self._cut(scope)
             return
-        response = await self._altered(effect, request)
+        response = self._packed(await self._altered(effect, request), request)
         self._stamp(response)
         counters.answer(noted, 0 if effect.get("reset") else response.status_code)
         await self._travel()
@@ -120,7 +141,7 @@ class Gate:
             text = body if isinstance(body, str) else json.dumps(body)
             media = "application/json" if not isinstance(body, str) or (text[:1] in "[{" and text) else "text/plain"
             return Response(text.encode(), effect["status"], effect.get("headers"), media_type=media)
-        response = await self._handled(request)
+        response = await _whole(await self._handled(request))
         response.headers.update(effect.get("headers") or {})
         for name, key in (("drop_entry", "conversationEntries"), ("repeat_entry", "conversationEntries"),
                           ("drop_record", "records")):  # fmt: skip
@@ -169,13 +190,56 @@ class Gate:
 
 
 def _edit(response: Response, key: str, place: int, *, repeat: bool) -> None:
-    content = json.loads(bytes(response.body))
+    body = bytes(response.body)
+    if response.headers.get("content-type", "").startswith("text/csv"):
+        response.body = _edited_csv(body, place) if key == "records" else body
+    else:
+        response.body = _edited_json(body, key, place, repeat=repeat)
+    response.headers["content-length"] = str(len(response.body))
+
+
+def _edited_json(body: bytes, key: str, place: int, *, repeat: bool) -> bytes:
+    content = json.loads(body)
     rows = content.get(key) if isinstance(content, dict) else None
     if not rows or place >= len(rows):
-        return
+        return body
     if repeat:
         rows.insert(place, rows[place])
     else:
         del rows[place]
-    response.body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    response.headers["content-length"] = str(len(response.body))
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _edited_csv(body: bytes, place: int) -> bytes:
+    """The CSV without one of its records; lines belong together until their quotes are closed."""
+    records, record = [], b""
+    for line in body.splitlines(keepends=True):
+        record += line
+        if record.count(b'"') % 2 == 0:
+            records.append(record)
+            record = b""
+    del records[place + 1 : place + 2]
+    return b"".join(records)
+
+
+async def _whole(response: Response) -> Response:
+    """The answer with all of its body at hand."""
+    if not isinstance(response, StreamingResponse):
+        return response
+    body = b"".join([chunk.encode() if isinstance(chunk, str) else bytes(chunk) async for chunk in
+                     response.body_iterator])  # fmt: skip
+    return Response(body, response.status_code, dict(response.headers))
+
+
+def _gzip_of(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, wbits=_GZIP)
+    return packer.compress(body) + packer.flush()
+
+
+async def _gzipped(chunks: AsyncIterable[str | bytes | memoryview]) -> AsyncIterator[bytes]:
+    packer = zlib.compressobj(1, wbits=_GZIP)
+    async for chunk in chunks:
+        piece = packer.compress(chunk.encode() if isinstance(chunk, str) else chunk)
+        if piece:
+            yield piece
+    yield packer.flush()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from conversation_pipeline.simulator.bulk_jobs.model import Jobs
 from conversation_pipeline.simulator.control.clock import Clock
 from conversation_pipeline.simulator.control.counters import Counters
 from conversation_pipeline.simulator.control.faults import Faults
@@ -64,6 +65,7 @@ class Org:
         self.faults = Faults()
         self.visibility = Visibility()
         self.buckets: dict[str, Bucket] = {}
+        self.jobs = Jobs()
         self.api_requests = 0
         self.identities = Identities(self.world.cast.organization_id, self.clock)
         for client in self._first_clients():

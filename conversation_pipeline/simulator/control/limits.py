@@ -20,6 +20,7 @@ class Limits:
       active_conversations: the org's simultaneous limit (11,000 [doc]).
       active_minutes: how long a touched conversation counts as active (30 [doc]).
       daily_api_requests: the org's 24-hour allocation, told by Sforce-Limit-Info and enforced with 403.
+      bulk_query_jobs: Bulk API 2.0 query jobs in a rolling 24 hours (10,000 [doc]).
     """
 
     entry_requests: int = 90
@@ -28,6 +29,7 @@ class Limits:
     active_conversations: int = 11_000
     active_minutes: float = 30.0
     daily_api_requests: int = 100_000
+    bulk_query_jobs: int = 10_000
 
     def changed(self, values: Mapping[str, Any]) -> Limits:
         """

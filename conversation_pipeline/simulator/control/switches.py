@@ -28,6 +28,23 @@ SWITCHES = (
     Switch("voice_settle_minutes", 3, "minutes from the end of a call until its entries can be read", least=0),
     Switch("commit_delay_seconds", 0, "a row can be seen this long after its SystemModstamp (late commits)", least=0),
     Switch("query_page_rows", 2000, "most records of a query page, whatever Sforce-Query-Options asks", least=1),
+    Switch("bulk_after_polls", 1, "polls that find a query job unfinished; 0 and 0 seconds: complete at once", least=0),
+    Switch("bulk_after_seconds", 0, "seconds until a query job can be complete", least=0),
+    Switch("bulk_page_rows", 50_000, "most rows of a page of /results, whatever maxRecords asks", least=1),
+    Switch("bulk_list_rows", 1_000, "jobs a page of GET /jobs/query", least=1),
+    Switch("bulk_row_order", "shuffled", "rows of a job without ORDER BY: mixed by the seed, or as they were created",
+           ("shuffled", "created")),
+    Switch("bulk_timeout_rows", 0, "a job that finds more rows than this fails with QUERY_TIMEOUT; 0: none does",
+           least=0),
+    Switch("bulk_unsupported_objects", "", "objects, by comma, whose query jobs are refused with INVALIDENTITY"),
+    Switch("bulk_result_pages", "resultChunks", "/resultPages as observed, as documented, as the documentation's "
+           "sample spells it, or not there", ("resultChunks", "resultPages", "resultpages", "absent")),
+    Switch("bulk_result_pages_absent", "", "objects, by comma, whose jobs have no /resultPages"),
+    Switch("bulk_int_with_point", False, "integers of the CSV as 3.0"),
+    Switch("bulk_datetime_zone", "Z", "how date-times of the CSV end, after .000", ("Z", "+0000")),
+    Switch("bulk_null_quoted", True, 'null in the CSV as ""; off: as nothing at all'),
+    Switch("bulk_empty_header", True, "an empty result has a header row; off: an empty body"),
+    Switch("gzip", True, "answers are compressed for who sends Accept-Encoding: gzip"),
     Switch("per_app_usage", False, "Sforce-Limit-Info carries the per-app-api-usage tail"),
     Switch("limits_permission", True, "the user may read /limits; off: 403 INSUFFICIENT_ACCESS"),
     Switch("jwt_session_errors", False, "expired tokens answer INVALID_AUTH_HEADER instead of INVALID_SESSION_ID"),
@@ -74,6 +91,8 @@ class Switches:
             raise ValueError(f"no switch {name!r}; GET /simulator/switches lists them")
         if switch.choices and value not in switch.choices:
             raise ValueError(f"{name} is one of {', '.join(switch.choices)}")
+        if isinstance(switch.default, str) and not isinstance(value, str):
+            raise ValueError(f"{name} is a text")
         if isinstance(switch.default, bool) and not isinstance(value, bool):
             raise ValueError(f"{name} is true or false")
         if switch.least is not None and (

@@ -13,10 +13,6 @@ from conversation_pipeline.simulator.world.schema import NUMERIC, SOBJECTS, Fiel
 LOCATOR_LIFE = 2 * 86_400
 """Seconds that a query cursor lives (platform API cursors, since v56 [doc])."""
 _LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
-VERSIONS = (
-    ("Winter '24", 59), ("Spring '24", 60), ("Summer '24", 61), ("Winter '25", 62), ("Spring '25", 63),
-    ("Summer '25", 64), ("Winter '26", 65), ("Spring '26", 66), ("Summer '26", 67),
-)  # fmt: skip
 _SOAP_TYPES = {"id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "int": "xsd:int",
                "double": "xsd:double", "datetime": "xsd:dateTime", "date": "xsd:date"}  # fmt: skip
 

@@ -12,20 +12,21 @@ from starlette.responses import Response
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Session
 from conversation_pipeline.simulator.org import Org
-from conversation_pipeline.simulator.rest.model import (
+from conversation_pipeline.simulator.rest.model import Cursor, Cursors, describe, sobject_summary, well_formed
+from conversation_pipeline.simulator.rest.wire import (
+    DATA,
     VERSIONS,
-    Cursor,
-    Cursors,
-    describe,
-    sobject_summary,
-    well_formed,
+    Authenticated,
+    authenticated,
+    base_of,
+    errors,
+    not_found,
+    page,
 )
-from conversation_pipeline.simulator.rest.wire import Authenticated, authenticated, errors, page
 from conversation_pipeline.simulator.soql.evaluate import render_value, run
 from conversation_pipeline.simulator.soql.grammar import parse
 from conversation_pipeline.simulator.world.ids import to_18
 
-_DATA = "/services/data/v{version}"
 _BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
 
 
@@ -34,9 +35,9 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
     room = _Room(org)
 
     def get(name: str, path: str, handler: Authenticated) -> Iterable[Endpoint]:
-        guarded = authenticated(org, room.versioned(handler))
-        yield Endpoint(f"rest.{name}", _DATA + path, ("GET",), guarded)
-        yield Endpoint(f"rest.{name}", _DATA + path + "/", ("GET",), guarded)
+        guarded = authenticated(org, handler)
+        yield Endpoint(f"rest.{name}", DATA + path, ("GET",), guarded)
+        yield Endpoint(f"rest.{name}", DATA + path + "/", ("GET",), guarded)
 
     for path in ("/services/data", "/services/data/"):
         yield Endpoint("rest.versions", path, ("GET",), room.versions)
@@ -57,16 +58,6 @@ class _Room:
         self._org = org
         self._cursors = Cursors()
 
-    def versioned(self, handler: Authenticated) -> Authenticated:
-        """Refuse versions that this org does not speak."""
-
-        def handle(request: Request, session: Session) -> Response:
-            if _version(request) not in {f"{number}.0" for _, number in VERSIONS}:
-                return errors(404, "NOT_FOUND", "The requested resource does not exist")
-            return handler(request, session)
-
-        return handle
-
     def versions(self, _request: Request) -> Response:
         return json_response([
             {"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
@@ -74,19 +65,19 @@ class _Room:
         ])  # fmt: skip
 
     def resources(self, request: Request, _session: Session) -> Response:
-        base = _base(request)
+        base = base_of(request)
         return json_response({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits")})
 
     def sobjects(self, request: Request, _session: Session) -> Response:
-        base = _base(request)
+        base = base_of(request)
         found = [sobject_summary(sobject, base) for sobject in self._org.tables().sobjects()]
         return json_response({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found})
 
     def describe(self, request: Request, _session: Session) -> Response:
         sobject = self._org.tables().sobject(request.path_params["sobject"])
         if sobject is None:
-            return errors(404, "NOT_FOUND", "The requested resource does not exist")
-        return json_response(describe(sobject, _base(request)))
+            return not_found()
+        return json_response(describe(sobject, base_of(request)))
 
     def record(self, request: Request, _session: Session) -> Response:
         """One row by its id, with all columns that the user may see."""
@@ -97,8 +88,8 @@ class _Room:
         except ValueError:
             found = None
         if sobject is None or found is None or found[0] != sobject.name:
-            return errors(404, "NOT_FOUND", "The requested resource does not exist")
-        row, url = found[1], f"{_base(request)}/sobjects/{sobject.name}/{found[1]['Id']}"
+            return not_found()
+        row, url = found[1], f"{base_of(request)}/sobjects/{sobject.name}/{found[1]['Id']}"
         values = {field.name: render_value(field.type, row.get(field.name)) for field in sobject.fields}
         return json_response({"attributes": {"type": sobject.name, "url": url}} | values)
 
@@ -106,12 +97,17 @@ class _Room:
         if not self._org.switches["limits_permission"]:
             return errors(403, "INSUFFICIENT_ACCESS", "insufficient access rights: View Setup and Configuration")
         daily = self._org.limits.daily_api_requests
-        fixed = {"DailyBulkApiBatches": 15_000, "DailyBulkV2QueryJobs": 10_000,
+        jobs = self._org.limits.bulk_query_jobs
+        left = max(0, jobs - self._org.jobs.opened_in_a_day(self._org.clock.elapsed()))
+        fixed = {"DailyBulkApiBatches": 15_000,
                  "DailyBulkV2QueryFileStorageMB": 976_562,
                  "ConcurrentAsyncGetReportInstances": 200, "DataStorageMB": 10_240, "FileStorageMB": 102_400,
                  "HourlyAsyncReportRuns": 1_200, "HourlySyncReportRuns": 500,
                  "StreamingApiConcurrentClients": 2_000}  # fmt: skip
-        content = {"DailyApiRequests": {"Max": daily, "Remaining": max(0, daily - self._org.api_requests)}}
+        content = {
+            "DailyApiRequests": {"Max": daily, "Remaining": max(0, daily - self._org.api_requests)},
+            "DailyBulkV2QueryJobs": {"Max": jobs, "Remaining": left},
+        }
         return json_response(content | {name: {"Max": most, "Remaining": most} for name, most in fixed.items()})
 
     def record_count(self, request: Request, _session: Session) -> Response:
@@ -155,7 +151,7 @@ class _Room:
         return min(asked, int(self._org.switches["query_page_rows"]))
 
     def _page(self, request: Request, identifier: str | None, cursor: Cursor, start: int) -> Response:
-        base, result = _base(request), cursor.result
+        base, result = base_of(request), cursor.result
         end = start + cursor.page_rows
         done = end >= len(result.rows)
         content: dict[str, object] = {"totalSize": result.total, "done": done}
@@ -167,11 +163,3 @@ class _Room:
             for row in result.rows[start:end]
         ]
         return page(content, records)
-
-
-def _version(request: Request) -> str:
-    return str(request.path_params["version"])
-
-
-def _base(request: Request) -> str:
-    return f"/services/data/v{_version(request)}"

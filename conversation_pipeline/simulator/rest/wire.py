@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +15,29 @@ from conversation_pipeline.simulator.org import Org
 from conversation_pipeline.simulator.soql.errors import SoqlError
 
 MAX_URI = 16_384
+DATA = "/services/data/v{version}"
+VERSIONS = (
+    ("Winter '24", 59), ("Spring '24", 60), ("Summer '24", 61), ("Winter '25", 62), ("Spring '25", 63),
+    ("Summer '25", 64), ("Winter '26", 65), ("Spring '26", 66), ("Summer '26", 67),
+)  # fmt: skip
+_SPOKEN = frozenset(f"{number}.0" for _, number in VERSIONS)
 Authenticated = Callable[[Request, Session], Response]
+Commanded = Callable[[Request, Session, dict[str, Any]], Response]
+
+
+def version_of(request: Request) -> str:
+    """The API version of the path, such as `66.0`."""
+    return str(request.path_params["version"])
+
+
+def base_of(request: Request) -> str:
+    """The path of the request's API version, `/services/data/v66.0`."""
+    return f"/services/data/v{version_of(request)}"
+
+
+def not_found() -> Response:
+    """404 as core REST says it [doc]."""
+    return errors(404, "NOT_FOUND", "The requested resource does not exist")
 
 
 def errors(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -25,7 +47,7 @@ def errors(status: int, code: str, message: str, headers: dict[str, str] | None 
 
 def authenticated(org: Org, handler: Authenticated) -> Callable[[Request], Response]:
     """
-    A handler for callers with a live token of scope `api`.
+    A handler for callers with a live token of scope `api`, in an API version that this org speaks.
 
     Each call uses up one of the org's daily API requests and says so in Sforce-Limit-Info (headers_api_usage [doc]).
     """
@@ -42,11 +64,31 @@ def authenticated(org: Org, handler: Authenticated) -> Callable[[Request], Respo
             return errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", _usage(org))
         org.api_requests += 1
         try:
-            response = handler(request, session)
+            response = handler(request, session) if version_of(request) in _SPOKEN else not_found()
         except SoqlError as error:
             response = errors(400, error.code, error.message)
         response.headers.update(_usage(org))
         return response
+
+    return handle
+
+
+def commanded(org: Org, handler: Commanded) -> Callable[[Request], Awaitable[Response]]:
+    """An `authenticated` handler that is given the JSON object of the request's body."""
+
+    async def handle(request: Request) -> Response:
+        body = await request.body()
+
+        def parsed(request: Request, session: Session) -> Response:
+            try:
+                content = json.loads(body)
+            except ValueError:
+                content = None
+            if not isinstance(content, dict):
+                return errors(400, "JSON_PARSER_ERROR", "The body has to be a JSON object")
+            return handler(request, session, content)
+
+        return authenticated(org, parsed)(request)
 
     return handle
 

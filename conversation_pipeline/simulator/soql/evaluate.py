@@ -62,6 +62,15 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """A selected column as a flat table has it: its dotted path, its describe type, its value in a row."""
+
+    path: str
+    type: str
+    get: Getter
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """
     The answer to a query, rendered page by page.
@@ -70,11 +79,13 @@ class Result:
       total: `totalSize`; for COUNT() the count itself, and then there are no records.
       rows: what `render` turns into records.
       render: one record as JSON-ready values; the argument is the API version's path, `/services/data/v66.0`.
+      columns: the selected columns of rows that are no groups, in the order of the query.
     """
 
     total: int
     rows: Sequence[Any]
     render: Callable[[Any, str], dict[str, Any]]
+    columns: tuple[Selected, ...] = ()
 
 
 @lru_cache(maxsize=65536)
@@ -115,6 +126,10 @@ class _Branch:
 class _Resolved:
     lookups: tuple[Field, ...]
     column: Field
+
+    @property
+    def path(self) -> str:
+        return ".".join([*(str(lookup.relationship_name) for lookup in self.lookups), self.column.name])
 
 
 class _Run:
@@ -166,9 +181,12 @@ class _Run:
 
     def _plain(self, keep: Test | None) -> Result:
         tree: dict[str, Field | _Branch] = {}
+        selected: dict[str, Selected] = {}
         for item in self._query.items:
             for column in self._columns(item.expression):
-                self._graft(tree, self._resolve(column))
+                resolved = self._resolve(column)
+                self._graft(tree, resolved)
+                selected[resolved.path] = Selected(resolved.path, resolved.column.type, self._getter(column))
         keys = [
             (self._sort_key(o.expression, self._getter(o.expression)), o.descending, o.nulls_last)
             for o in self._query.order_by
@@ -176,7 +194,9 @@ class _Run:
         rows = _sorted(self._filtered(keep), keys)
         rows = self._cut(rows)
         name = self._sobject.name
-        return Result(len(rows), rows, lambda row, base: self._record(name, name, row, tree, base))
+        return Result(
+            len(rows), rows, lambda row, base: self._record(name, name, row, tree, base), tuple(selected.values())
+        )
 
     def _columns(self, expression: Expression) -> list[Column]:
         if isinstance(expression, Column):
