@@ -8,14 +8,16 @@ is, says ``/query/`` even for queryAll, and belongs to the token that opened it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
 
+from conversation_pipeline.salesforce import soql as soql_text
 from conversation_pipeline.salesforce.connection import Answer, Connection, Retry
 from conversation_pipeline.salesforce.errors import (
     AuthenticationError,
@@ -27,7 +29,12 @@ from conversation_pipeline.salesforce.errors import (
 )
 
 _T = TypeVar("_T")
+_CLOCK_SECONDS = 60.0
 _SESSION_ENDED = ("INVALID_SESSION_ID", "INVALID_AUTH_HEADER")
+
+
+class _PicklistValue(msgspec.Struct):
+    value: str
 
 
 class _Field(msgspec.Struct, rename="camel"):
@@ -37,26 +44,55 @@ class _Field(msgspec.Struct, rename="camel"):
     calculated: bool = False
     relationship_name: str | None = None
     reference_to: list[str] = []
+    picklist_values: list[_PicklistValue] = []
 
 
 class _Describe(msgspec.Struct, rename="camel"):
     name: str
     fields: list[_Field]
+    replicateable: bool = False
     key_prefix: str | None = None
 
 
 @dataclass(frozen=True)
 class ObjectDescription:
-    """An object as this user may see it: its fields' describe types by API name."""
+    """
+    An object as this user may see it.
+
+    Attributes:
+        types: Describe types by API name of field.
+        relationships: API name of the lookup behind each relationship name.
+        picklists: Values by API name of picklist.
+        replicateable: Whether the org tells which records were deleted.
+    """
 
     name: str
     types: dict[str, str]
     relationships: dict[str, str]
+    picklists: dict[str, tuple[str, ...]]
+    replicateable: bool
 
     def sees(self, path: str) -> bool:
         """True if a field, or the relationship that a path starts with, is visible."""
         head, dot, _ = path.partition(".")
         return head in self.relationships if dot else head in self.types
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Ids of deleted records, and until when the org's log is complete: the next window begins there."""
+
+    ids: tuple[str, ...]
+    covered_until: datetime
+
+
+class _DeletedRecord(msgspec.Struct, rename="camel"):
+    id: str
+
+
+class _Deleted(msgspec.Struct, rename="camel"):
+    deleted_records: list[_DeletedRecord]
+    latest_date_covered: str
 
 
 class QueryPage(msgspec.Struct, rename="camel"):
@@ -94,6 +130,7 @@ class Query:
 
     def __post_init__(self) -> None:
         self._descriptions: dict[str, ObjectDescription] = {}
+        self._clock: tuple[datetime, float] | None = None
         self._lock = threading.Lock()
 
     @cached_property
@@ -113,9 +150,48 @@ class Query:
             return self._descriptions[sobject]
 
     def server_time(self) -> datetime:
-        """The org's own clock, read from a reply that is not metered (the list of versions)."""
-        answer, _ = self._get("/services/data/", list[dict[str, Any]])
-        return answer.server_time
+        """
+        The org's own clock: what its latest reply said, if that was within the last minute; else it is asked by a
+        request that is not metered (the list of versions). Never later than the org's present.
+        """
+        if self._clock is None or time.monotonic() - self._clock[1] > _CLOCK_SECONDS:
+            self._get("/services/data/", list[dict[str, Any]])
+        return self._clock[0] if self._clock else datetime.now(UTC)
+
+    def aggregate(self, soql: str, *, all_rows: bool) -> list[dict[str, Any]]:
+        """
+        The rows of a query with aggregates, by alias.
+
+        Raises:
+            IncompleteAnswer: there are more groups than the service returns at once (2,000).
+        """
+        _, page = self._get(self._query_url(all_rows), QueryPage, {"q": soql})
+        if not page.done:
+            raise IncompleteAnswer(f"GET {self._root}/query has more groups than one reply holds; narrow its window")
+        return [msgspec.json.decode(record, type=dict[str, Any]) for record in page.records]
+
+    def count(self, sobject: str, where: str, *, all_rows: bool) -> int:
+        """How many records there are, by ``SELECT COUNT()``."""
+        _, page = self._get(
+            self._query_url(all_rows), QueryPage, {"q": soql_text.select(["COUNT()"], sobject, where=where)}
+        )
+        return page.total_size
+
+    def deleted(self, sobject: str, start: datetime, end: datetime) -> Deleted:
+        """
+        Which records were deleted in a window within the last 15 days (sObject Get Deleted).
+
+        Raises:
+            RequestRefused: the org's log does not reach that far, or the object has none; compare counts instead.
+        """
+        params: dict[str, str | int] = {"start": _to_the_minute(start), "end": _to_the_minute(end)}
+        _, found = self._get(f"{self._root}/sobjects/{sobject}/deleted/", _Deleted, params)
+        return Deleted(
+            tuple(record.id for record in found.deleted_records), datetime.fromisoformat(found.latest_date_covered)
+        )
+
+    def _query_url(self, all_rows: bool) -> str:
+        return f"{self._root}/{'queryAll' if all_rows else 'query'}"
 
     def pages(self, soql: str, *, all_rows: bool) -> Iterator[StagedPage]:
         """
@@ -129,7 +205,7 @@ class Query:
             IncompleteAnswer: the pages' records do not add up to the ``totalSize`` of the last page.
             PagingLoop: the pages do not come to an end.
         """
-        url = f"{self._root}/{'queryAll' if all_rows else 'query'}"
+        url = self._query_url(all_rows)
         answer, page = self._get(url, QueryPage, {"q": soql})
         seen: set[str] = set()
         records = 0
@@ -172,11 +248,23 @@ class Query:
             described.name,
             {field.name: field.type for field in described.fields},
             {field.relationship_name: field.name for field in described.fields if field.relationship_name},
+            {
+                field.name: tuple(value.value for value in field.picklist_values)
+                for field in described.fields
+                if field.picklist_values
+            },
+            described.replicateable,
         )
 
     def _get(self, path: str, type: type[_T], params: dict[str, str | int] | None = None) -> tuple[Answer, _T]:
         for attempt in self.retry.attempts_for(self.connection.meter):
             with attempt:
                 answer = self.connection.get(path, params)
+                self._clock = (answer.server_time, time.monotonic())
                 return answer, answer.json(type)  # a body that is cut or is HTML is asked for again
         raise AssertionError("the last attempt raises")
+
+
+def _to_the_minute(instant: datetime) -> str:
+    """The API ignores seconds; what it ignores is not sent."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:00+00:00")

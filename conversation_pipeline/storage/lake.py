@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ class Receipt:
         road: The road it came by, for datasets of one road.
         promised: Rows that the service said there were, where it said so.
         schema_version: ``Dataset.version`` at the time.
+        provenance: What else the writer wants to know when it comes back, such as the columns it asked for.
         written_at: When it was written (UTC).
         uri: Where the file is.
         changed: Whether this ``replace`` put a new file in place; ``False`` where the same content was there
@@ -73,6 +74,7 @@ class Receipt:
     road: str | None
     promised: int | None
     schema_version: int
+    provenance: Mapping[str, str]
     written_at: datetime
     uri: str
     changed: bool
@@ -105,6 +107,7 @@ class Lake:
         run_id: str,
         road: str | None = None,
         promised: int | None = None,
+        provenance: Mapping[str, str] | None = None,
     ) -> Receipt:
         """
         Replace one partition by these rows, as one act. Where it holds them already, the file is left alone.
@@ -117,6 +120,7 @@ class Lake:
             run_id: Who writes it.
             road: The road they came by, for datasets of one road.
             promised: Rows that the service said there are; other counts are not published.
+            provenance: What else to keep in the receipt.
 
         Raises:
             PublishError: The rows do not fit the dataset, repeat a key, or are not as many as promised; or
@@ -125,7 +129,8 @@ class Lake:
         place = _Place(dataset, partition)
         self._store.sweep(place.folder, datetime.now(UTC))
         with _told(place), self._store.draft(place.file) as draft:
-            footer = self._write(place, draft, batches, promised, {"run_id": run_id, "road": road})
+            told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
+            footer = self._write(place, draft, batches, promised, told)
             at(KillPoint.PARTITION_WRITTEN)
             there = self._published(place)
             if there is not None and there.content_hash == footer["content_hash"]:
@@ -232,7 +237,7 @@ class Lake:
         draft: Draft,
         batches: Iterable[pa.RecordBatch],
         promised: int | None,
-        origin: dict[str, str | None],
+        origin: dict[str, Any],
     ) -> dict[str, Any]:
         """
         Write the rows to the draft and hold them against what was promised; returns the footer's receipt.
@@ -320,6 +325,7 @@ def _receipt(footer: dict[str, Any], size: int, uri: str, *, changed: bool) -> R
         first_key=None if first is None else tuple(first),
         last_key=None if last is None else tuple(last),
         content_hash=footer["content_hash"],
+        provenance=footer.get("provenance", {}),
         run_id=footer["run_id"],
         road=footer["road"],
         promised=footer["promised"],
