@@ -1,0 +1,230 @@
+"""What a user types and sees: Dagster's command line, ours, and what the UI shows of the assets."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from conversation_pipeline.cli import main
+from conversation_pipeline.definitions import build_defs
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.conversations import MESSAGES
+from conversation_pipeline_tests.conftest import FIRST_DAY, Control, Project
+
+DAY = FIRST_DAY.isoformat()
+ROOT = Path(__file__).parents[2]
+SECONDS = 90
+
+
+def environment(project: Project) -> dict[str, str]:
+    """Only what a shell would have, and the project's settings."""
+    shell = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {
+        **shell,
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_HOME": str(project.folder),
+        "COLUMNS": "300",
+        **project.environment,
+    }
+
+
+def run(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
+    (project.folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=project.folder,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def conversation_pipeline(*arguments: str) -> list[str]:
+    return ["-c", "from conversation_pipeline.cli import main; main()", *arguments]
+
+
+def doctor(project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """The doctor's findings, in this process, with nothing but the project's settings."""
+    monkeypatch.chdir(project.folder)
+    return CliRunner().invoke(main, ["doctor"], env={**project.environment, "COLUMNS": "300"})
+
+
+def materialize(project: Project, select: str) -> subprocess.CompletedProcess[str]:
+    module = "conversation_pipeline.definitions"
+    return run(project, "-m", "dagster", "asset", "materialize", "-m", module, "--select", select, "--partition", DAY)
+
+
+def test_dagster_materializes_a_day_of_everything(project: Project) -> None:
+    """``dagster asset materialize --select '*' --partition`` fills lake and warehouse, set by the environment."""
+    done = materialize(project, "*")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert project.rows(MESSAGES, DAY).num_rows > 0
+    assert Path(project.environment["CONVERSATION_WAREHOUSE"]).is_file()
+
+
+def test_dagster_shows_the_sentence_and_no_secret(project: Project) -> None:
+    """A run that fails by a wrong secret ends with an exit code, and prints the sentence, and never the secret."""
+    project.environment["SALESFORCE_CLIENT_SECRET"] = "canary-secret"
+
+    failed = materialize(project, "messaging_sessions")
+
+    assert failed.returncode != 0
+    assert "check the client id and the client secret" in failed.stderr
+    assert "canary" not in failed.stdout + failed.stderr
+
+
+def test_the_doctor_finds_nothing_wrong(project: Project) -> None:
+    """``conversation-pipeline doctor`` against an org in order: a line for each thing, exit code 0."""
+    done = run(project, *conversation_pipeline("doctor"))
+
+    assert done.returncode == 0, done.stdout
+    assert "VoiceCall" in done.stdout
+    assert "3 execution users" in done.stdout
+
+
+def test_the_doctor_counts_what_is_wrong(project: Project, control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is the number of findings that need a hand; all are told, not only the first."""
+    control.post("hide", object="VoiceCall", absent=True)
+    control.post("faults", route="conversation_data.entries", effect={"status": 403, "body": {"code": 403}})
+
+    found = doctor(project, monkeypatch)
+
+    assert found.exit_code == 2
+    assert "VoiceCall  the org has no object VoiceCall" in found.output
+    assert "Conversation Data API  GET /conversation-entries: 403" in found.output
+
+
+def test_the_doctor_names_columns_that_are_hidden(
+    project: Project, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hidden column is no fault, for its dataset is loaded all the same; the doctor names it."""
+    control.post("hide", object="MessagingSession", fields=["CaseId"])
+
+    found = doctor(project, monkeypatch)
+
+    assert found.exit_code == 0
+    assert re.search(r"MessagingSession  \d+ columns; not visible: CaseId", found.output)
+
+
+def test_the_doctor_names_the_setting_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a setting that is required there is one finding: which, and what to put there."""
+    del project.environment["SALESFORCE_CLIENT_ID"]
+
+    found = doctor(project, monkeypatch)
+
+    assert found.exit_code == 1
+    assert "SALESFORCE_CLIENT_ID is not set: put the consumer key of your External Client App" in found.output
+
+
+def test_the_doctor_marks_no_conversation_active(
+    project: Project, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking costs nothing of the org's limit of active conversations."""
+    doctor(project, monkeypatch)
+
+    assert control.get("counters")["active_conversations"]["worst"] == 0
+
+
+def test_the_simulator_answers(tmp_path: Path) -> None:
+    """``conversation-pipeline simulate`` says where it answers, answers there, and ends by an interrupt."""
+    command = [sys.executable, *conversation_pipeline("simulate", "--port", "0", "--conversations-per-day", "2")]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            [url] = re.findall(r"answers at (\S+);", line)
+            assert httpx.get(f"{url}/simulator/credentials").json()["instance_url"] == url
+        finally:
+            process.send_signal(signal.SIGINT)
+        process.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def graph() -> AssetGraph:
+    """The assets, as the UI sees them before anything is set."""
+    return build_defs().resolve_asset_graph()
+
+
+def test_the_code_location_is_valid(project: Project) -> None:
+    """Dagster accepts the definitions as a whole: every asset, job, schedule and resource fits the others."""
+    dg.Definitions.validate_loadable(project.definitions())
+
+
+def test_assets_are_the_datasets_and_the_warehouse(graph: AssetGraph) -> None:
+    """An asset's key is its dataset's name; besides there is the warehouse, and nothing else."""
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+
+    assert keys == {dataset.name for dataset in DATASETS} | {"warehouse"}
+
+
+@pytest.mark.parametrize("name", [*(dataset.name for dataset in DATASETS), "warehouse"])
+def test_every_asset_tells_what_it_is(graph: AssetGraph, name: str) -> None:
+    """Each asset has a description, owners, kinds and a group."""
+    asset = graph.get(dg.AssetKey(name))
+
+    assert asset.description
+    assert asset.owners
+    assert asset.kinds
+    assert asset.group_name not in (None, "default")
+
+
+@pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+def test_every_column_is_in_the_catalogue(graph: AssetGraph, dataset: Dataset) -> None:
+    """The UI shows each dataset's columns with types and meanings, in the order in which they are stored."""
+    metadata = graph.get(dg.AssetKey(dataset.name)).metadata
+
+    columns = metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns] == dataset.schema.names
+    assert all(column.description for column in columns)
+
+
+def nightly(project: Project, start: date, at: datetime) -> dg.RunRequest | dg.SkipReason:
+    """What the nightly schedule asks for at a time, in a project whose partitions begin at ``start``."""
+    project.environment["CONVERSATION_START_DATE"] = start.isoformat()
+    schedule = project.definitions().resolve_schedule_def("conversations_nightly")
+    with dg.build_schedule_context(instance=project.instance, scheduled_execution_time=at) as context:
+        asked = schedule.evaluate_tick(context)
+    return asked.run_requests[0] if asked.run_requests else dg.SkipReason(asked.skip_message)
+
+
+@pytest.mark.parametrize(
+    ("start", "first"), [(date(2026, 1, 1), "2026-11-20"), (date(2026, 11, 22), "2026-11-22")], ids=["usual", "clipped"]
+)
+def test_the_schedule_asks_for_the_days_that_have_ended(project: Project, start: date, first: str) -> None:
+    """At 00:30 UTC the last three days that have ended are requested in one run, none before the first partition."""
+    asked = nightly(project, start, datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
+
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.tags["dagster/asset_partition_range_start"] == first
+    assert asked.tags["dagster/asset_partition_range_end"] == "2026-11-22"
+
+
+def test_the_schedule_waits_for_a_day_to_end(project: Project) -> None:
+    """On the first day nothing is requested, and the tick says why."""
+    asked = nightly(project, date(2026, 11, 23), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
+
+    assert asked == dg.SkipReason("no day since 2026-11-23 has ended yet")
+
+
+def test_the_schedule_starts_stopped(project: Project) -> None:
+    """Nothing runs against an org before somebody switches it on."""
+    schedule = project.definitions().resolve_schedule_def("conversations_nightly")
+
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
