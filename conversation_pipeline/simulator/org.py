@@ -15,7 +15,7 @@ from conversation_pipeline.simulator.control.switches import Switches
 from conversation_pipeline.simulator.oauth.model import Client, Identities
 from conversation_pipeline.simulator.world.builder import Recipe
 from conversation_pipeline.simulator.world.records import Row
-from conversation_pipeline.simulator.world.schema import PREFIXES, SOBJECTS, SObject, sobject_named, without
+from conversation_pipeline.simulator.world.schema import PREFIXES, SOBJECTS, SObject, without
 from conversation_pipeline.simulator.world.world import World
 
 DEFAULT_HISTORY = timedelta(days=14)
@@ -66,6 +66,7 @@ class Org:
         self.visibility = Visibility()
         self.buckets: dict[str, Bucket] = {}
         self.jobs = Jobs()
+        self.schema: dict[str, SObject] = dict(SOBJECTS)
         self.api_requests = 0
         self.identities = Identities(self.world.cast.organization_id, self.clock)
         for client in self._first_clients():
@@ -100,7 +101,7 @@ class Tables:
 
     def sobject(self, name: str) -> SObject | None:
         """The object without hidden columns, or None when this org does not show it."""
-        sobject = sobject_named(name)
+        sobject = self._org.schema.get(name) or _in_any_case(self._org.schema, name)
         if sobject is None or sobject.name in self._org.visibility.absent:
             return None
         hidden = self._org.visibility.hidden.get(sobject.name)
@@ -108,7 +109,7 @@ class Tables:
 
     def sobjects(self) -> list[SObject]:
         """Every object this org shows."""
-        return [found for name in SOBJECTS if (found := self.sobject(name)) is not None]
+        return [found for name in self._org.schema if (found := self.sobject(name)) is not None]
 
     def rows(self, sobject: str, *, include_deleted: bool) -> Iterable[Row]:
         """The rows of an object; soft-deleted ones only if asked."""
@@ -122,3 +123,8 @@ class Tables:
         if row is None or (row["IsDeleted"] and not include_deleted):
             return None
         return PREFIXES[identifier[:3]], row
+
+
+def _in_any_case(schema: dict[str, SObject], name: str) -> SObject | None:
+    wanted = name.lower()
+    return next((sobject for key, sobject in schema.items() if key.lower() == wanted), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -54,37 +54,56 @@ def csv(job: Job, start: int, end: int, spelling: Spelling) -> Iterator[bytes]:
         return
     delimiter = DELIMITERS[job.dialect.column_delimiter]
     ending = LINE_ENDINGS[job.dialect.line_ending]
-    writers = [_writer(column.type, spelling) for column in job.columns]
     yield (delimiter.join(f'"{column.path}"' for column in job.columns) + ending).encode()
+    write = _row_writer([column.type for column in job.columns], delimiter, spelling)
     for first in range(start, end, _ROWS_A_CHUNK):
-        lines = [
-            delimiter.join([spelling.null if v is None else write(v) for write, v in zip(writers, row, strict=True)])
-            for row in job.values[first : min(end, first + _ROWS_A_CHUNK)]
-        ]
+        lines = map(write, job.values[first : min(end, first + _ROWS_A_CHUNK)])
         yield (ending.join(lines) + ending).encode("utf-8", "surrogatepass")
 
 
-def _writer(type_: str, spelling: Spelling) -> Callable[[Any], str]:
+def _row_writer(types: Sequence[str], delimiter: str, spelling: Spelling) -> Callable[[tuple[Any, ...]], str]:
+    texts = {place: text for place, type_ in enumerate(types) if (text := _texts(type_, spelling)) is not None}
+    between = f'"{delimiter}"'
+    quotes = between.count('"') * (len(types) - 1)
+
+    def careful(row: tuple[Any, ...]) -> str:
+        cells = [texts.get(place, str)(value) if value is not None else None for place, value in enumerate(row)]
+        return delimiter.join(
+            [spelling.null if cell is None else '"' + cell.replace('"', '""') + '"' for cell in cells]
+        )
+
+    def quick(row: tuple[Any, ...]) -> str:
+        cells = ["" if value is None else value for value in row]
+        for place, text in texts.items():
+            if row[place] is not None:
+                cells[place] = text(row[place])
+        try:
+            line = between.join(cells)
+        except TypeError:
+            return careful(row)
+        return f'"{line}"' if line.count('"') == quotes else careful(row)
+
+    return quick if spelling.null == '""' else careful
+
+
+def _texts(type_: str, spelling: Spelling) -> Callable[[Any], str] | None:
+    """How a value becomes text; None for types that are text already."""
     match type_:
         case "datetime":
-            return lambda value: _instant(int(value), spelling.zone)
+            return lambda value: _instant(value, spelling.zone)
         case "boolean":
-            return lambda value: '"true"' if value else '"false"'
+            return lambda value: "true" if value else "false"
         case "int":
-            return lambda value: f'"{float(value)}"' if spelling.whole_with_point else f'"{int(value)}"'
+            return (lambda value: str(float(value))) if spelling.whole_with_point else (lambda value: str(int(value)))
         case "double":
-            return lambda value: f'"{float(value)}"'
+            return lambda value: str(float(value))
         case _:
-            return lambda value: f'"{_doubled(str(value))}"'
-
-
-def _doubled(text: str) -> str:
-    return text.replace('"', '""') if '"' in text else text
+            return None
 
 
 @lru_cache(maxsize=65_536)
 def _instant(seconds: int, zone: str) -> str:
-    return f'"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000{zone}"'
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000{zone}"
 
 
 def locator(row: int) -> str:

@@ -11,10 +11,10 @@ from conversation_pipeline.simulator.org import Org, Visibility
 from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
 from conversation_pipeline.simulator.world.ids import record_id, to_18
 from conversation_pipeline.simulator.world.records import Change, Record, Row, Value
-from conversation_pipeline.simulator.world.schema import SOBJECTS, SObject
+from conversation_pipeline.simulator.world.schema import SObject
 from conversation_pipeline.simulator.world.script import Conversation
 
-_BY_HAND = 61 * 62**7
+BY_HAND = 61 * 62**7
 """Numbers of records that were put in by hand begin here, far above those of any day."""
 _METRICS = "MessagingSessionMetrics"
 
@@ -27,7 +27,7 @@ def hide(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: no such object or column.
     """
-    sobject = _sobject(asked.get("object"))
+    sobject = sobject_of(org, asked.get("object"))
     hidden, absent = dict(org.visibility.hidden), set(org.visibility.absent)
     if "fields" in asked:
         unknown = [name for name in asked["fields"] if sobject.field(name) is None]
@@ -109,13 +109,13 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: no such object, column or record.
     """
-    at = _seconds(asked["at"]) if "at" in asked else org.clock.now
+    at = utc_seconds(asked["at"]) if "at" in asked else org.clock.now
     org.world.reach(at)
     org.edited = True
     inserted = [_insert(org, dict(values), at) for values in asked.get("insert") or []]
     for values in asked.get("update") or []:
         record = _record(org, values.get("Id"))
-        record.change(at, _row(SOBJECTS[record.sobject], values))
+        record.change(at, _row(org.schema[record.sobject], values))
     for deleted, ids in ((True, asked.get("delete")), (False, asked.get("undelete"))):
         for record in _with_details(org, ids or []):
             record.change(at, {"IsDeleted": deleted})
@@ -127,8 +127,8 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _insert(org: Org, values: dict[str, Any], at: int) -> str:
-    sobject = _sobject(values.pop("sobject", None))
-    number = _BY_HAND + org.world.count()
+    sobject = sobject_of(org, values.pop("sobject", None))
+    number = BY_HAND + org.world.count()
     identifier = to_18(str(values["Id"])) if "Id" in values else record_id(sobject.key_prefix, number)
     row: Row = {"Name": f"{number % 100_000_000:08d}"} if sobject.field("Name") else {}
     row |= _row(sobject, values)
@@ -144,11 +144,7 @@ def _with_details(org: Org, ids: list[str]) -> list[Record]:
     """The records of those ids, a session with its metrics rows: master-detail deletes cascade."""
     masters = [_record(org, identifier) for identifier in ids]
     named = {record.id for record in masters}
-    details = [
-        record
-        for record in org.world.records_of(_METRICS)
-        if record.changes[0].values.get("MessagingSessionId") in named
-    ]
+    details = [record for record in org.world.records_of(_METRICS) if record.first("MessagingSessionId") in named]
     return masters + details
 
 
@@ -159,10 +155,16 @@ def _record(org: Org, identifier: Any) -> Record:
     return record
 
 
-def _sobject(name: Any) -> SObject:
-    if name not in SOBJECTS:
-        raise ValueError(f"no object {name!r}; there are {', '.join(SOBJECTS)}")
-    return SOBJECTS[name]
+def sobject_of(org: Org, name: Any) -> SObject:
+    """
+    The object of that name as this org has it.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if name not in org.schema:
+        raise ValueError(f"no object {name!r}; there are {', '.join(org.schema)}")
+    return org.schema[name]
 
 
 def _row(sobject: SObject, values: dict[str, Any]) -> Row:
@@ -180,11 +182,17 @@ def _value(type_: str, value: Any) -> Value:
     if value is None:
         return None
     if type_ == "datetime":
-        return _seconds(value)
+        return utc_seconds(value)
     return to_18(value) if type_ == "reference" else value
 
 
-def _seconds(iso: str) -> int:
+def utc_seconds(iso: str) -> int:
+    """
+    An ISO date-time as UTC epoch seconds.
+
+    Raises:
+      ValueError: it is none, or has no time zone.
+    """
     instant = datetime.fromisoformat(iso)
     if instant.tzinfo is None:
         raise ValueError("a date-time needs a time zone, such as 2026-11-20T12:00:00Z")

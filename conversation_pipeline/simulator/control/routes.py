@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conversation_pipeline.simulator.control.edits import edit_records, hide, put_entries
+from conversation_pipeline.simulator.control.generate import generate
 from conversation_pipeline.simulator.control.truth import entries_of, records_of
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Client, load_public_key
@@ -62,6 +63,7 @@ class _Room:
         yield post("hide", lambda asked: hide(self._org, asked))
         yield post("entries", lambda asked: put_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))
+        yield post("records/generate", lambda asked: generate(self._org, asked))
 
     def _index(self, _request: Request) -> Response:
         org = self._org

@@ -7,7 +7,6 @@ from typing import Any
 
 from conversation_pipeline.simulator.org import Org
 from conversation_pipeline.simulator.soql.evaluate import json_datetime, render_value
-from conversation_pipeline.simulator.world.schema import SOBJECTS
 
 
 def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
@@ -17,7 +16,8 @@ def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
         {
             "conversation_identifier": conversation.identifier, "entry_identifier": entry.identifier,
             "entry_type": entry.entry_type, "message_type": entry.message_type, "format_type": entry.format_type,
-            "text": entry.text, "sender_role": entry.sender.role, "modality": entry.modality, "transcripted_timestamp": entry.at,
+            "text": entry.text, "sender_role": entry.sender.role, "modality": entry.modality,
+            "transcripted_timestamp": entry.at,
             "messaging_session_id": entry.record_id if (entry.record_id or "").startswith("0Mw") else None,
             "voice_call_id": entry.record_id if (entry.record_id or "").startswith("0LQ") else None,
         }
@@ -34,7 +34,7 @@ def records_of(org: Org, sobject: str, day: date | None) -> list[dict[str, Any]]
     Raises:
       KeyError: no such object.
     """
-    fields = SOBJECTS[sobject].fields
+    fields = org.schema[sobject].fields
     return [
         {field.name: render_value(field.type, row.get(field.name)) for field in fields}
         | {"IsDeleted": row["IsDeleted"]}

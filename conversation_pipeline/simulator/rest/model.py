@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from conversation_pipeline.simulator.soql.evaluate import Result
 from conversation_pipeline.simulator.world.ids import record_id
-from conversation_pipeline.simulator.world.schema import NUMERIC, SOBJECTS, Field, SObject
+from conversation_pipeline.simulator.world.schema import NUMERIC, Field, SObject
 
 LOCATOR_LIFE = 2 * 86_400
 """Seconds that a query cursor lives (platform API cursors, since v56 [doc])."""
@@ -70,12 +71,12 @@ def sobject_summary(sobject: SObject, base: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe(sobject: SObject, base: str) -> dict[str, Any]:
-    """One object in full."""
+def describe(sobject: SObject, others: Iterable[SObject], base: str) -> dict[str, Any]:
+    """One object in full; `others` are the org's objects, whose lookups make its child relationships."""
     children = [
         {"childSObject": other.name, "field": field.name, "relationshipName": None, "cascadeDelete": False,
          "deprecatedAndHidden": False, "restrictedDelete": False}
-        for other in SOBJECTS.values() for field in other.fields if sobject.name in field.reference_to
+        for other in others for field in other.fields if sobject.name in field.reference_to
     ]  # fmt: skip
     return {
         **sobject_summary(sobject, base),

@@ -74,10 +74,11 @@ class _Room:
         return json_response({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found})
 
     def describe(self, request: Request, _session: Session) -> Response:
-        sobject = self._org.tables().sobject(request.path_params["sobject"])
+        tables = self._org.tables()
+        sobject = tables.sobject(request.path_params["sobject"])
         if sobject is None:
             return not_found()
-        return json_response(describe(sobject, base_of(request)))
+        return json_response(describe(sobject, tables.sobjects(), base_of(request)))
 
     def record(self, request: Request, _session: Session) -> Response:
         """One row by its id, with all columns that the user may see."""

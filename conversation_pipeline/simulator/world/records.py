@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -28,19 +29,29 @@ class Change:
 
 @dataclass(slots=True)
 class Record:
-    """One row of one object with everything that happened to it, oldest first."""
+    """
+    One row of one object with everything that happened to it, oldest first.
+
+    `drawn` makes the values of the first commit when somebody asks for them, of a row that need not be kept.
+    """
 
     sobject: str
     id: str
     changes: list[Change]
     created_by: str
     gone_at: int | None = None
+    drawn: Callable[[], Row] | None = field(default=None, repr=False)
     _seen: tuple[int, Row] | None = field(default=None, repr=False)
 
     def change(self, at: int, values: Row, *, by_user: bool = True) -> None:
         """Add a commit where it belongs in time; never before the record was created."""
         bisect.insort(self.changes, Change(max(at, self.changes[0].at), values, by_user), key=attrgetter("at"))
         self._seen = None
+
+    def first(self, name: str) -> Value:
+        """The value that a column had when the record was created."""
+        values = self.changes[0].values
+        return values.get(name) if name in values or not self.drawn else self.drawn().get(name)
 
     def as_of(self, now: int) -> Row | None:
         """The row that a query sees at `now` (UTC epoch seconds); None before its creation and after a purge."""
@@ -53,6 +64,7 @@ class Record:
 
     def _folded(self, count: int) -> Row:
         row: Row = {"Id": self.id, "IsDeleted": False, "CreatedById": self.created_by}
+        row.update(self.drawn() if self.drawn else ())
         modified = self.changes[0].at
         for change in self.changes[:count]:
             row.update(change.values)

@@ -296,12 +296,6 @@ POINTED_AT = {
 }  # fmt: skip
 
 
-def sobject_named(name: str) -> SObject | None:
-    """The object of that API name, in any case of letters, or None."""
-    wanted = name.lower()
-    return next((sobject for key, sobject in SOBJECTS.items() if key.lower() == wanted), None)
-
-
 def without(sobject: SObject, hidden: frozenset[str]) -> SObject:
     """The object as a user sees it from whom field-level security hides the columns `hidden`."""
     return replace(sobject, fields=tuple(field for field in sobject.fields if field.name not in hidden))
