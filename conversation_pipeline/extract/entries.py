@@ -9,17 +9,19 @@ counted as drift.
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from conversation_pipeline.extract.windows import Window, to_milliseconds
+from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
+from conversation_pipeline.salesforce.connection import readable
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.identifiers import record_id_18
 
@@ -65,13 +67,23 @@ class Drift:
     """
     What a reply held that the published schema does not know, and how often: ``entry_type SurveyStarted: 2``.
 
-    Names of types only: never a value.
+    Names of types only: never a value. What stands where a type should and is no name is counted as such, for it may
+    be somebody's words.
     """
 
     seen: Counter[str] = field(default_factory=Counter)
 
-    def note(self, kind: str, value: str) -> None:
-        self.seen[f"{kind} {value}"] += 1
+
+Notes = list[str]
+"""What drifted in one entry; counted once the entry is known to be kept."""
+
+_TYPE_NAME = re.compile(r"\w{1,64}", re.ASCII)
+
+
+def _unknown(kind: str, name: str | None) -> str:
+    if name is None:
+        return f"{kind} (none)"
+    return f"{kind} {name if _TYPE_NAME.fullmatch(name) else '(no name)'}"
 
 
 class _Sender(msgspec.Struct, rename="camel"):
@@ -96,22 +108,30 @@ class _Entry(msgspec.Struct, rename="camel"):
 
 
 class _Page(msgspec.Struct, rename="camel"):
-    conversation_entries: list[msgspec.Raw] = []
+    conversation_entries: list[msgspec.Raw] | None = None
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
 _decode_entry = msgspec.json.Decoder(_Entry).decode
-# A wrong scalar (a number as text, a text as a number) is still a value: taken over rather than lost.
-_decode_entry_leniently = msgspec.json.Decoder(_Entry, strict=False).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True)
 class ReadConversation:
-    """What one reading said about one conversation: the bodies of its pages, and when it was read."""
+    """
+    What one reading said about one conversation.
+
+    Attributes:
+        bodies: Its pages, as they came.
+        fetched_at: When it was read.
+        window: What was asked for. An entry that does not tell its time is placed inside it; without it, inside the
+            window whose rows are asked for.
+    """
 
     conversation_identifier: str
     bodies: tuple[bytes, ...]
     fetched_at: datetime
+    window: Window | None = None
 
 
 def batches(
@@ -145,81 +165,153 @@ def _batch(rows: list[Json], dataset: Dataset) -> pa.RecordBatch:
 def _rows(reading: ReadConversation, window: Window, road: str, drift: Drift) -> list[Json]:
     """The reading's entries in the window, each once: pages overlap, and the last word on an entry counts."""
     first, end = to_milliseconds(window.start), to_milliseconds(window.end)
-    rows: dict[str, Json] = {}
+    asked_for = reading.window or window
+    kept: dict[str, tuple[_Entry, int, Notes]] = {}
     for body in reading.bodies:
-        for raw in _decode_page(body).conversation_entries:
-            row = _row(raw, drift)
-            if first <= row["transcripted_timestamp"] < end:
-                row["conversation_identifier"] = reading.conversation_identifier
-                row["road"] = road
-                row["fetched_at"] = reading.fetched_at
-                rows[row["entry_identifier"]] = row
-    return [rows[identifier] for identifier in sorted(rows)]
+        for raw in _decode_page(body).conversation_entries or ():
+            notes: Notes = []
+            entry = _entry(raw, notes)
+            received = _received(entry, asked_for, notes)
+            if first <= received < end:
+                kept[_identifier(entry, raw, notes)] = entry, received, notes
+    rows = []
+    for identifier in sorted(kept):
+        entry, received, notes = kept[identifier]
+        rows.append(
+            {
+                "conversation_identifier": reading.conversation_identifier,
+                "entry_identifier": identifier,
+                "transcripted_timestamp": received,
+                "road": road,
+                "fetched_at": reading.fetched_at,
+                **_columns(entry, notes),
+            }
+        )
+        drift.seen.update(notes)
+    return rows
 
 
-def _row(raw: msgspec.Raw, drift: Drift) -> Json:
-    entry = _entry(raw, drift)
+def _columns(entry: _Entry, notes: Notes) -> Json:
     payload_text = _payload_text(entry.entry_payload)
-    payload = _payload(payload_text, drift)
+    payload = _payload(payload_text, notes)
     entry_type = entry.entry_type or _string(payload.get("entryType"))
     if entry_type not in ENTRY_TYPES:
-        drift.note("entry_type", entry_type or "(none)")
+        notes.append(_unknown("entry_type", entry_type))
     sender = entry.sender or _Sender()
     visibility = entry.visibility_strategy or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
     return {
-        "entry_identifier": entry.identifier or _string(payload.get("id")) or _fingerprint(raw, drift),
         "entry_type": entry_type,
         "sender_role": sender.role,
         "sender_app_type": sender.app_type,
         "sender_subject": sender.subject,
         "sender_display_name": entry.sender_display_name,
-        "client_timestamp": entry.client_timestamp,
-        "transcripted_timestamp": _received(entry, drift),
-        "client_duration_ms": entry.client_duration,
+        "client_timestamp": _within(entry.client_timestamp, _INSTANTS, "client_timestamp", notes),
+        "client_duration_ms": _within(entry.client_duration, _INT64, "client_duration", notes),
         "modality": entry.modality,
         "visibility": visibility,
-        "related_records": [record_id_18(record) for record in entry.related_records or ()],
+        "related_records": [uuid_in_lower_case(record_id_18(record)) for record in entry.related_records or ()],
         "payload": payload_text,
-        **_message_columns(payload, drift),
+        **_message_columns(payload, notes),
     }
 
 
-def _entry(raw: msgspec.Raw, drift: Drift) -> _Entry:
+_INSTANTS = range(-62_135_596_800_000, 253_402_300_800_000)
+"""Milliseconds of the years 1 to 9999: what Python's datetime, and so every reader of the lake, can hold."""
+_INT64 = range(-(2**63), 2**63)
+
+
+def _within(value: int | None, bounds: range, member: str, notes: Notes) -> int | None:
+    if value is None or value in bounds:
+        return value
+    notes.append(f"entry with a {member} out of range")
+    return None
+
+
+def _entry(raw: msgspec.Raw, notes: Notes) -> _Entry:
     try:
         return _decode_entry(raw)
     except msgspec.ValidationError:
-        drift.note("entry", "with a member of an unexpected type")
+        notes.append("entry with a member of an unexpected type")
     try:
-        return _decode_entry_leniently(raw)
+        members = _decode_members(raw)
     except msgspec.ValidationError:
-        return _entry_member_by_member(raw)
+        return _Entry(entry_payload=raw)
+    return _from_members(members)
 
 
-def _entry_member_by_member(raw: msgspec.Raw) -> _Entry:
-    """The members that have their published type; the others as if they were missing."""
-    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    entry = _Entry()
-    for member in msgspec.structs.fields(_Entry):
-        if member.encode_name in members:
-            try:
-                value = msgspec.json.decode(members[member.encode_name], type=member.type, strict=False)
-            except msgspec.ValidationError:
-                continue
-            setattr(entry, member.name, value)
-    return entry
+def _from_members(members: dict[str, msgspec.Raw]) -> _Entry:
+    """
+    An entry some of whose members are not what the schema says. A wrong scalar (a number as text, a text as a number)
+    is still a value: taken over rather than lost.
+    """
+
+    def value(name: str) -> Any:
+        return msgspec.json.decode(members[name]) if name in members else None
+
+    sender = _object(value("sender"))
+    related = value("relatedRecords")
+    return _Entry(
+        identifier=_as_text(value("identifier")),
+        entry_type=_as_text(value("entryType")),
+        entry_payload=members.get("entryPayload", msgspec.Raw(b"null")),
+        sender=_Sender(*(_as_text(sender.get(name)) for name in ("appType", "subject", "role"))),
+        sender_display_name=_as_text(value("senderDisplayName")),
+        related_records=[
+            text for one in (related if isinstance(related, list) else [related]) if (text := _as_text(one))
+        ],
+        client_timestamp=_as_whole_number(value("clientTimestamp")),
+        client_duration=_as_whole_number(value("clientDuration")),
+        transcripted_timestamp=_as_whole_number(value("transcriptedTimestamp")),
+        server_received_timestamp=_as_whole_number(value("serverReceivedTimestamp")),
+        modality=_as_text(value("modality")),
+        visibility_strategy=_as_text(value("visibilityStrategy")),
+    )
 
 
-def _received(entry: _Entry, drift: Drift) -> int:
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)
+
+
+def _as_whole_number(value: Any) -> int | None:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return int(value)
+        except (ValueError, OverflowError):
+            return None
+    return None
+
+
+def _received(entry: _Entry, asked_for: Window, notes: Notes) -> int:
+    """
+    When the server received the entry. Where it does not say so, the service's answer does: it was in the window that
+    was asked for, as near to the client's own time as that allows. So the entry is kept, on one day.
+    """
     for stamp in (entry.transcripted_timestamp, entry.server_received_timestamp):
-        if stamp is not None:
+        if stamp is not None and 0 < stamp < _INSTANTS.stop:
             return stamp
-    drift.note("entry", "without a transcripted timestamp")
-    return entry.client_timestamp or 0
+    notes.append("entry without a transcripted timestamp")
+    first, last = to_milliseconds(asked_for.start), to_milliseconds(asked_for.end) - 1
+    return min(max(entry.client_timestamp or first, first), last)
 
 
-def _fingerprint(raw: msgspec.Raw, drift: Drift) -> str:
-    drift.note("entry", "without an identifier")
+def _identifier(entry: _Entry, raw: msgspec.Raw, notes: Notes) -> str:
+    if entry.identifier:
+        return uuid_in_lower_case(entry.identifier)
+    payload = _payload(_payload_text(entry.entry_payload), [])
+    if identifier := _string(payload.get("id")):
+        return uuid_in_lower_case(identifier)
+    notes.append("entry without an identifier")
     return "unnamed-" + hashlib.sha256(bytes(raw)).hexdigest()[:32]
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+
+def uuid_in_lower_case(identifier: str) -> str:
+    """Roads spell UUIDs in either case and mean the same; record ids, whose case counts, stay as they are."""
+    return identifier.lower() if _UUID.fullmatch(identifier) else identifier
 
 
 def _payload_text(raw: msgspec.Raw) -> str | None:
@@ -230,33 +322,36 @@ def _payload_text(raw: msgspec.Raw) -> str | None:
     return None if text == "null" else text
 
 
-def _payload(text: str | None, drift: Drift) -> Json:
+def _payload(text: str | None, notes: Notes) -> Json:
     if not text:
         return {}
     try:
-        payload = msgspec.json.decode(text)
+        payload = msgspec.json.decode(readable(text.encode()))
     except msgspec.DecodeError:
         payload = None
+    except RecursionError:
+        notes.append("payload that is nested too deeply")
+        return {}
     if isinstance(payload, dict):
         return payload
-    drift.note("payload", "that is no JSON object")
+    notes.append("payload that is no JSON object")
     return {}
 
 
-def _message_columns(payload: Json, drift: Drift) -> Json:
+def _message_columns(payload: Json, notes: Notes) -> Json:
     message = _first_object(payload, _MESSAGE_MEMBERS)
     if not message:
         return {}
     message_type = _string(message.get("messageType"))
-    content = _content(message, message_type, drift)
+    content = _content(message, message_type, notes)
     format_type = _string(content.get("formatType"))
     if format_type is not None and format_type not in FORMAT_TYPES:
-        drift.note("format_type", format_type)
+        notes.append(_unknown("format_type", format_type))
     return {
         "message_type": message_type,
         "format_type": format_type,
         "text": _text(content, format_type),
-        "in_reply_to_entry_identifier": _string(message.get("inReplyToMessageId")),
+        "in_reply_to_entry_identifier": _uuid(message.get("inReplyToMessageId")),
         "options": _options(content),
         "selected_options": _selected_options(content),
         "attachments": _attachments(content),
@@ -264,11 +359,11 @@ def _message_columns(payload: Json, drift: Drift) -> Json:
     }
 
 
-def _content(message: Json, message_type: str | None, drift: Drift) -> Json:
+def _content(message: Json, message_type: str | None, notes: Notes) -> Json:
     body = BODY_OF_MESSAGE_TYPE.get(message_type or "")
     if body is not None:
         return _object(message.get(body))
-    drift.note("message_type", message_type or "(none)")
+    notes.append(_unknown("message_type", message_type))
     bodies = (value for value in message.values() if isinstance(value, dict) and "formatType" in value)
     return next(bodies, {})
 
@@ -328,8 +423,8 @@ def _slot(start: Any) -> str | None:
     """A time slot as a reader would write it."""
     if not isinstance(start, int) or isinstance(start, bool):
         return _string(start)
-    seconds = start / 1000 if start >= _FIRST_MILLISECONDS else start
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    milliseconds = start if start >= _FIRST_MILLISECONDS else start * 1000
+    return f"{from_milliseconds(milliseconds):%Y-%m-%d %H:%M} UTC" if milliseconds in _INSTANTS else None
 
 
 def _selected_options(content: Json) -> list[Json] | None:
@@ -408,8 +503,17 @@ def _string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _uuid(value: Any) -> str | None:
+    text = _string(value)
+    return uuid_in_lower_case(text) if text else None
+
+
+_LINE_END = re.compile(r"<br\s*/?>|</(?:p|div|li|h[1-6]|tr)>", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^>]*>")
 
 
 def _without_markup(rich: str | None) -> str | None:
-    return _MARKUP.sub("", rich).strip() or None if rich else None
+    """Rich text as a person reads it: lines, without tags, characters instead of entities."""
+    if rich is None:
+        return None
+    return html.unescape(_MARKUP.sub("", _LINE_END.sub("\n", rich))).strip() or None
