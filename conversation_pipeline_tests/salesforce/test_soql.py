@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation_pipeline.salesforce import soql
@@ -15,6 +15,8 @@ from conversation_pipeline_tests.salesforce.conftest import Org
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 INSTANTS = st.datetimes(datetime(1900, 1, 2), datetime(9999, 12, 30), timezones=ZONES)
+any_text = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The first text of all takes its time: Hypothesis then makes its tables of characters."""
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -29,12 +31,14 @@ def value(text: str) -> Any:
     return condition(text).literals[0].value
 
 
+@any_text
 @given(TEXTS)
 def test_any_text_survives_quoting(text: str) -> None:
     """The org reads back what was meant, whatever quotes and backslashes there are."""
     assert value(soql.compare("Name", "=", text)) == text
 
 
+@any_text
 @given(TEXTS)
 def test_no_text_becomes_a_condition(text: str) -> None:
     """A value stays one value: nothing that it holds is read as SOQL."""
@@ -43,12 +47,14 @@ def test_no_text_becomes_a_condition(text: str) -> None:
     assert (found.operator, len(found.literals)) == ("=", 1)
 
 
+@any_text
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_lists_survive_quoting(texts: list[str]) -> None:
     """The same for the members of a list."""
     assert [literal.value for literal in condition(soql.one_of("Name", texts)).literals] == texts
 
 
+@any_text
 @given(INSTANTS)
 def test_instants_keep_their_milliseconds(instant: datetime) -> None:
     """In whichever zone an instant was given, the org reads the same one, cut to the millisecond."""
