@@ -7,9 +7,9 @@ SOQL and the Conversation Data API, with a clock that can be moved, limits that 
 
 from __future__ import annotations
 
-from conversation_pipeline.simulator.server import Running, Simulator
+from conversation_pipeline.simulator.server import Certificate, Running, Simulator
 
-__all__ = ["Running", "Simulator", "run"]
+__all__ = ["Certificate", "Running", "Simulator", "run"]
 
 
 def run(port: int = 8443) -> None:

@@ -66,6 +66,7 @@ class Org:
         self.visibility = Visibility()
         self.buckets: dict[str, Bucket] = {}
         self.jobs = Jobs()
+        self.schema_changed_at = _midnight(self._first_day)
         self.schema: dict[str, SObject] = dict(SOBJECTS)
         self.api_requests = 0
         self.identities = Identities(self.world.cast.organization_id, self.clock)
@@ -128,3 +129,7 @@ class Tables:
 def _in_any_case(schema: dict[str, SObject], name: str) -> SObject | None:
     wanted = name.lower()
     return next((sobject for key, sobject in schema.items() if key.lower() == wanted), None)
+
+
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

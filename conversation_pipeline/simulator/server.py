@@ -7,7 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from types import TracebackType
 
 import uvicorn
@@ -19,6 +21,14 @@ from conversation_pipeline.simulator.org import Org, Seed
 
 HOST = "127.0.0.1"
 _START_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What HTTPS is served with: PEM files of the certificate and of its key."""
+
+    certificate_file: Path
+    key_file: Path
 
 
 class Simulator:
@@ -50,14 +60,16 @@ class Simulator:
         self._org.world.reach(self._org.clock.now)
         return self
 
-    def serve(self, port: int = 0) -> Running:
+    def serve(self, port: int = 0, *, certificate: Certificate | None = None) -> Running:
         """
         Start serving in a thread; stops at the end of the `with` block or by `stop()`.
+
+        With a certificate over HTTPS, which some clients insist on.
 
         Raises:
           OSError: the port is taken.
         """
-        return Running(self._org, port)
+        return Running(self._org, port, certificate)
 
     def run(self, port: int = 8443, when_ready: Callable[[str], None] | None = None) -> None:
         """Serve in the foreground until interrupted; `when_ready` is told the URL."""
@@ -71,10 +83,10 @@ class Simulator:
 class Running:
     """A simulator that serves; `url` is its instance URL."""
 
-    def __init__(self, org: Org, port: int) -> None:
+    def __init__(self, org: Org, port: int, certificate: Certificate | None = None) -> None:
         listener = _listener(port)
-        self.url = _url(listener)
-        self._server = _server(org)
+        self.url = _url(listener, "https" if certificate else "http")
+        self._server = _server(org, certificate)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="salesforce-simulator", daemon=True
         )
@@ -108,11 +120,11 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
-    return f"http://{HOST}:{listener.getsockname()[1]}"
+def _url(listener: socket.socket, scheme: str = "http") -> str:
+    return f"{scheme}://{HOST}:{listener.getsockname()[1]}"
 
 
-def _server(org: Org) -> uvicorn.Server:
+def _server(org: Org, certificate: Certificate | None = None) -> uvicorn.Server:
     connections: Connections = {}
 
     class Protocol(AutoHTTPProtocol):  # type: ignore[valid-type,misc]
@@ -137,5 +149,7 @@ def _server(org: Org) -> uvicorn.Server:
         date_header=False,
         server_header=False,
         timeout_graceful_shutdown=1,
+        ssl_certfile=certificate.certificate_file if certificate else None,
+        ssl_keyfile=certificate.key_file if certificate else None,
     )
     return uvicorn.Server(config)

@@ -49,12 +49,14 @@ class Counters:
         self._routes: dict[str, Tally] = {}
         self._users: dict[str, Tally] = {}
         self._windows: dict[str, Windows] = {}
+        self._open: dict[int, float] = {}
         self._statuses: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
 
     def arrive(self, request: Request, at: float, limits: Limits) -> None:
         """A request is here; entry requests count against their execution user's windows now."""
         self.requests.append(request)
+        self._open[id(request)] = at
         self._routes.setdefault(request.route, Tally()).arrived += 1
         if request.route != ENTRIES:
             return
@@ -67,10 +69,15 @@ class Counters:
     def answer(self, request: Request, status: int) -> None:
         """The request got its answer."""
         request.status = status
-        self._routes[request.route].answer(status)
+        self._open.pop(id(request), None)
+        self._routes.setdefault(request.route, Tally()).answer(status)
         self._statuses[str(status)] += 1
         if request.route == ENTRIES and request.user is not None:
-            self._users[request.user].answer(status)
+            self._users.setdefault(request.user, Tally()).answer(status)
+
+    def running_long(self, at: float, seconds: float) -> int:
+        """How many requests have been open for as long as that."""
+        return sum(at - arrived >= seconds for arrived in self._open.values())
 
     def shown(self, at: float, limits: Limits) -> dict[str, Any]:
         """Everything as JSON."""

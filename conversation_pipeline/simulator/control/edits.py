@@ -173,12 +173,18 @@ def _row(sobject: SObject, values: dict[str, Any]) -> Row:
         field = sobject.field(name)
         if field is None:
             raise ValueError(f"{sobject.name} has no column {name}")
-        row[field.name] = _value(field.type, value)
+        row[field.name] = typed(field.type, value)
     row.pop("Id", None)
     return row
 
 
-def _value(type_: str, value: Any) -> Value:
+def typed(type_: str, value: Any) -> Value:
+    """
+    A JSON value as rows hold it for a describe type: date-times as epoch seconds, ids with 18 characters.
+
+    Raises:
+      ValueError: a date-time or an id that is none.
+    """
     if value is None:
         return None
     if type_ == "datetime":

@@ -21,6 +21,9 @@ class Limits:
       active_minutes: how long a touched conversation counts as active (30 [doc]).
       daily_api_requests: the org's 24-hour allocation, told by Sforce-Limit-Info and enforced with 403.
       bulk_query_jobs: Bulk API 2.0 query jobs in a rolling 24 hours (10,000 [doc]).
+      concurrent_requests: requests that may run long at the same time; a further call gets 403 (25 [doc]).
+      long_request_seconds: from when on an open request counts as one of those (20 [doc]).
+      replication_ids: most ids of an answer of /deleted or /updated (600,000 [doc]).
     """
 
     entry_requests: int = 90
@@ -30,6 +33,9 @@ class Limits:
     active_minutes: float = 30.0
     daily_api_requests: int = 100_000
     bulk_query_jobs: int = 10_000
+    concurrent_requests: int = 25
+    long_request_seconds: float = 20.0
+    replication_ids: int = 600_000
 
     def changed(self, values: Mapping[str, Any]) -> Limits:
         """

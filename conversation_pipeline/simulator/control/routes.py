@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conversation_pipeline.simulator.control.drift import alter
 from conversation_pipeline.simulator.control.edits import edit_records, hide, put_entries
 from conversation_pipeline.simulator.control.generate import generate
 from conversation_pipeline.simulator.control.truth import entries_of, records_of
@@ -60,6 +61,7 @@ class _Room:
         yield get("faults", lambda _: json_response(self._faults()))
         yield post("faults", self._add_fault)
         yield Endpoint("control.faults", "/simulator/faults", ("DELETE",), self._clear_faults)
+        yield post("schema", lambda asked: alter(self._org, asked))
         yield post("hide", lambda asked: hide(self._org, asked))
         yield post("entries", lambda asked: put_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))

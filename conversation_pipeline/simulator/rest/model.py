@@ -15,7 +15,8 @@ LOCATOR_LIFE = 2 * 86_400
 """Seconds that a query cursor lives (platform API cursors, since v56 [doc])."""
 _LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
 _SOAP_TYPES = {"id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "int": "xsd:int",
-               "double": "xsd:double", "datetime": "xsd:dateTime", "date": "xsd:date"}  # fmt: skip
+               "double": "xsd:double", "datetime": "xsd:dateTime", "date": "xsd:date",
+               "base64": "xsd:base64Binary", "address": "urn:address", "location": "urn:location"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -101,7 +102,8 @@ def describe_field(field: Field, sobject: SObject) -> dict[str, Any]:
         "digits": field.length if field.type == "int" else 0, "nillable": field.nillable,
         "filterable": field.filterable, "sortable": sortable,
         "groupable": sortable and field.type not in ("datetime", "double"), "aggregatable": sortable,
-        "calculated": field.calculated, "calculatedFormula": None, "compoundFieldName": None, "custom": False,
+        "calculated": field.calculated, "calculatedFormula": None, "compoundFieldName": None,
+        "custom": field.name.endswith("__c"),
         "createable": False, "updateable": writable, "unique": field.auto_number, "externalId": False,
         "idLookup": field.id_lookup, "autoNumber": field.auto_number,
         "nameField": field.name == sobject.name_field, "referenceTo": list(field.reference_to),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,13 +14,16 @@ from starlette.responses import Response
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Session
 from conversation_pipeline.simulator.org import Org
+from conversation_pipeline.simulator.rest.batch import Batch
 from conversation_pipeline.simulator.rest.model import Cursor, Cursors, describe, sobject_summary, well_formed
+from conversation_pipeline.simulator.rest.replication import Replication
 from conversation_pipeline.simulator.rest.wire import (
     DATA,
     VERSIONS,
     Authenticated,
     authenticated,
     base_of,
+    commanded,
     errors,
     not_found,
     page,
@@ -39,24 +44,46 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
         yield Endpoint(f"rest.{name}", DATA + path, ("GET",), guarded)
         yield Endpoint(f"rest.{name}", DATA + path + "/", ("GET",), guarded)
 
+    replication = Replication(org)
     for path in ("/services/data", "/services/data/"):
         yield Endpoint("rest.versions", path, ("GET",), room.versions)
-    yield from get("resources", "", room.resources)
-    yield from get("sobjects", "/sobjects", room.sobjects)
-    yield from get("describe", "/sobjects/{sobject}/describe", room.describe)
-    yield from get("record", "/sobjects/{sobject}/{identifier}", room.record)
-    yield from get("limits", "/limits", room.limits)
-    yield from get("record_count", "/limits/recordCount", room.record_count)
-    yield from get("query", "/query", room.query)
-    yield from get("query_all", "/queryAll", room.query_all)
-    yield from get("query_more", "/query/{locator}", room.query_more)
-    yield from get("query_more", "/queryAll/{locator}", room.query_more)
+    read = [
+        *get("resources", "", room.resources),
+        *get("sobjects", "/sobjects", room.dated(room.sobjects)),
+        *get("describe", "/sobjects/{sobject}/describe", room.dated(room.describe)),
+        *get("deleted", "/sobjects/{sobject}/deleted", replication.deleted),
+        *get("updated", "/sobjects/{sobject}/updated", replication.updated),
+        *get("record", "/sobjects/{sobject}/{identifier}", room.record),
+        *get("limits", "/limits", room.limits),
+        *get("record_count", "/limits/recordCount", room.record_count),
+        *get("query", "/query", room.query),
+        *get("query_all", "/queryAll", room.query_all),
+        *get("query_more", "/query/{locator}", room.query_more),
+        *get("query_more", "/queryAll/{locator}", room.query_more),
+    ]
+    yield from read
+    for slash in ("", "/"):
+        yield Endpoint(
+            "rest.batch", f"{DATA}/composite/batch{slash}", ("POST",), commanded(org, Batch(read).answer, metered=False)
+        )
 
 
 class _Room:
     def __init__(self, org: Org) -> None:
         self._org = org
         self._cursors = Cursors()
+
+    def dated(self, handler: Authenticated) -> Authenticated:
+        """A handler that answers 304 to whom nothing new has to be told (If-Modified-Since [doc])."""
+
+        def handle(request: Request, session: Session) -> Response:
+            changed = datetime.fromtimestamp(self._org.schema_changed_at, UTC)
+            known = _http_date(request.headers.get("if-modified-since"))
+            response = Response(status_code=304) if known and changed <= known else handler(request, session)
+            response.headers["last-modified"] = format_datetime(changed, usegmt=True)
+            return response
+
+        return handle
 
     def versions(self, _request: Request) -> Response:
         return json_response([
@@ -66,7 +93,9 @@ class _Room:
 
     def resources(self, request: Request, _session: Session) -> Response:
         base = base_of(request)
-        return json_response({name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits")})
+        return json_response(
+            {name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "jobs", "composite")}
+        )
 
     def sobjects(self, request: Request, _session: Session) -> Response:
         base = base_of(request)
@@ -164,3 +193,11 @@ class _Room:
             for row in result.rows[start:end]
         ]
         return page(content, records)
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

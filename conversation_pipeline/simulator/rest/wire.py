@@ -45,11 +45,12 @@ def errors(status: int, code: str, message: str, headers: dict[str, str] | None 
     return json_response([{"message": message, "errorCode": code}], status, headers)
 
 
-def authenticated(org: Org, handler: Authenticated) -> Callable[[Request], Response]:
+def authenticated(org: Org, handler: Authenticated, *, metered: bool = True) -> Callable[[Request], Response]:
     """
     A handler for callers with a live token of scope `api`, in an API version that this org speaks.
 
-    Each call uses up one of the org's daily API requests and says so in Sforce-Limit-Info (headers_api_usage [doc]).
+    Each call uses up one of the org's daily API requests, unless it is not `metered`, and says so in
+    Sforce-Limit-Info (headers_api_usage [doc]).
     """
 
     def handle(request: Request) -> Response:
@@ -62,7 +63,11 @@ def authenticated(org: Org, handler: Authenticated) -> Callable[[Request], Respo
             return errors(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")
         if org.api_requests >= org.limits.daily_api_requests:
             return errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", _usage(org))
-        org.api_requests += 1
+        at, limits = org.clock.elapsed(), org.limits
+        if org.counters.running_long(at, limits.long_request_seconds) >= limits.concurrent_requests:
+            message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+            return errors(403, "REQUEST_LIMIT_EXCEEDED", message, _usage(org))
+        org.api_requests += metered
         try:
             response = handler(request, session) if version_of(request) in _SPOKEN else not_found()
         except SoqlError as error:
@@ -73,7 +78,7 @@ def authenticated(org: Org, handler: Authenticated) -> Callable[[Request], Respo
     return handle
 
 
-def commanded(org: Org, handler: Commanded) -> Callable[[Request], Awaitable[Response]]:
+def commanded(org: Org, handler: Commanded, *, metered: bool = True) -> Callable[[Request], Awaitable[Response]]:
     """An `authenticated` handler that is given the JSON object of the request's body."""
 
     async def handle(request: Request) -> Response:
@@ -88,7 +93,7 @@ def commanded(org: Org, handler: Commanded) -> Callable[[Request], Awaitable[Res
                 return errors(400, "JSON_PARSER_ERROR", "The body has to be a JSON object")
             return handler(request, session, content)
 
-        return authenticated(org, parsed)(request)
+        return authenticated(org, parsed, metered=metered)(request)
 
     return handle
 

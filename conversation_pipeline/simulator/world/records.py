@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+RECYCLE_BIN = 15 * 86_400
+"""Seconds that a soft-deleted row is kept before it is deleted for good [doc; at once afterwards assumed]."""
 Value = str | int | float | bool | None
 Row = dict[str, Value]
 
@@ -48,19 +50,44 @@ class Record:
         bisect.insort(self.changes, Change(max(at, self.changes[0].at), values, by_user), key=attrgetter("at"))
         self._seen = None
 
+    def rewrite(self, place: int, change: Change) -> None:
+        """Put another commit in the place of one."""
+        self.changes[place] = change
+        self._seen = None
+
+    def redraw(self, alter: Callable[[Row], Row]) -> None:
+        """Alter what is drawn, of a row that is."""
+        drawn = self.drawn
+        if drawn is not None:
+            self.drawn = lambda: alter(drawn())
+            self._seen = None
+
     def first(self, name: str) -> Value:
         """The value that a column had when the record was created."""
         values = self.changes[0].values
         return values.get(name) if name in values or not self.drawn else self.drawn().get(name)
 
     def as_of(self, now: int) -> Row | None:
-        """The row that a query sees at `now` (UTC epoch seconds); None before its creation and after a purge."""
+        """The row that a query sees at `now` (UTC epoch seconds); None before its creation and after a purge,
+        by hand or out of the recycle bin."""
         if now < self.changes[0].at or (self.gone_at is not None and now >= self.gone_at):
             return None
         count = len(self.changes) if now >= self.changes[-1].at else sum(c.at <= now for c in self.changes)
         if self._seen is None or self._seen[0] != count:
             self._seen = (count, self._folded(count))
-        return self._seen[1]
+        row = self._seen[1]
+        return None if row["IsDeleted"] and now - (self._binned_at(now) or 0) >= RECYCLE_BIN else row
+
+    def deleted_at(self, now: int) -> int | None:
+        """When the row was deleted, softly or for good, if at `now` it is; None otherwise."""
+        binned = self._binned_at(now)
+        if binned is None and self.gone_at is not None and self.gone_at <= now:
+            return self.gone_at
+        return binned
+
+    def _binned_at(self, now: int) -> int | None:
+        moves = [c for c in self.changes if c.at <= now and "IsDeleted" in c.values]
+        return moves[-1].at if moves and moves[-1].values["IsDeleted"] else None
 
     def _folded(self, count: int) -> Row:
         row: Row = {"Id": self.id, "IsDeleted": False, "CreatedById": self.created_by}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from conversation_pipeline.simulator.world.builder import Recipe, conversations_born, records_born
@@ -31,6 +31,7 @@ class World:
         self.conversations: dict[str, Conversation] = {}
         self._records: dict[str, list[Record]] = {name: [] for name in SOBJECTS}
         self._by_id: dict[str, Record] = {}
+        self._amendments: dict[str, list[Callable[[Record], None]]] = {}
         self._next_day = first_day - LONGEST_CONVERSATION
         for record in self.cast.records:
             self.add_record(record)
@@ -51,8 +52,16 @@ class World:
 
     def add_record(self, record: Record) -> None:
         """Put a record into the org; its id must be new."""
+        for amendment in self._amendments.get(record.sobject, ()):
+            amendment(record)
         self._records[record.sobject].append(record)
         self._by_id[record.id] = record
+
+    def amend(self, sobject: str, amendment: Callable[[Record], None]) -> None:
+        """Do something to every record of an object, to those of days to come as well."""
+        self._amendments.setdefault(sobject, []).append(amendment)
+        for record in self._records[sobject]:
+            amendment(record)
 
     def records_of(self, sobject: str) -> list[Record]:
         """The records of an object that have been built, whatever their time."""
