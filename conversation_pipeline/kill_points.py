@@ -26,6 +26,8 @@ class KillPoint(StrEnum):
     WAREHOUSE_COPIED = "warehouse-copied"
     WAREHOUSE_APPLIED = "warehouse-applied"
     WAREHOUSE_RENAMED = "warehouse-renamed"
+    BULK_JOB_CREATED = "bulk-job-created"
+    BULK_PAGE_READ = "bulk-page-read"
 
 
 def at(point: KillPoint) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -187,12 +188,48 @@ class Connection:
             TransientError: try again.
             SalesforceError: any other; trying again would not help.
         """
+        with self._sent("GET", path, params=params, headers=headers, extensions=extensions) as response:
+            body = readable(response.read())
+        self.meter.add(received_bytes=len(body))
+        return Answer(_safe(path), body, response.headers, server_time(response))
+
+    def send(self, method: str, path: str, json: Any = None) -> Answer:
+        """
+        One try of a request that changes something, with a JSON body where there is one.
+
+        Raises:
+            Throttled: the service did not take it; try again.
+            TransientError: whether the service took it is not known.
+            SalesforceError: any other; trying again would not help.
+        """
+        with self._sent(method, path, json=json) as response:
+            return Answer(_safe(path), response.read(), response.headers, server_time(response))
+
+    @contextmanager
+    def stream(
+        self, path: str, params: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """
+        One try of a GET whose body is read as it comes (``iter_bytes``), for answers that fit no memory.
+
+        Raises:
+            TransientError: try again; what was read of the body is void.
+            SalesforceError: any other; trying again would not help.
+        """
+        with self._sent("GET", path, params=params, headers=headers) as response:
+            yield response
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, *, extensions: Mapping[str, Any] | None = None, **given: Any
+    ) -> Iterator[httpx.Response]:
+        """The answer, if it is a good one, for as long as the block takes to read it."""
         url = self.base_url + path
         try:
-            with self._client.stream(
-                "GET", url, params=params, headers=headers, extensions=dict(extensions or {})
-            ) as response:
-                body = readable(response.read())
+            with self._client.stream(method, url, extensions=dict(extensions or {}), **given) as response:
+                if response.status_code != 200 and (method == "GET" or not response.is_success):
+                    raise refusal(response, readable(response.read()), path, method)
+                yield response
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ConfigurationError(
                 f"{self.base_url} is no URL that can be asked: give it whole, with https://"
@@ -201,11 +238,7 @@ class Connection:
             host = httpx.URL(self.base_url).host
             raise TransientError(f"could not reach {host}: check the URL in the settings and the network") from error
         except httpx.HTTPError as error:
-            raise TransientError(f"GET {_safe(path)} broke off ({type(error).__name__})") from error
-        if response.status_code != 200:
-            raise refusal(response, body, path)
-        self.meter.add(received_bytes=len(body))
-        return Answer(_safe(path), body, response.headers, server_time(response))
+            raise TransientError(f"{method} {_safe(path)} broke off ({type(error).__name__})") from error
 
     def _claims_of(self, request: httpx.Request) -> list[Claim]:
         if request.url.path == TOKEN_PATH:
@@ -213,16 +246,16 @@ class Connection:
         return list(self.claims(request))
 
 
-def refusal(response: httpx.Response, body: bytes, path: str) -> SalesforceError:
+def refusal(response: httpx.Response, body: bytes, path: str, method: str = "GET") -> SalesforceError:
     """
-    The error for an answer other than 200.
+    The error for an answer that is no success.
 
     Both shapes are read: the core API's list of ``{errorCode, message}`` and the platform API's ``{code, message}``.
     Of the service's own message only names of fields and objects are taken over; the rest may quote customers.
     """
     status = response.status_code
     code, message = _code_and_message(body)
-    what = f"GET {_safe(path)}: {status}" + (f" {code}" if code else "")
+    what = f"{method} {_safe(path)}: {status}" + (f" {code}" if code else "")
     known = _BY_CODE.get(code)
     if known is not None:
         return known(f"{what}. {_named(message)}".rstrip(), code=code, status=status)

@@ -4,6 +4,9 @@ What can go wrong between us and an org, named by what to do about it.
 ``SalesforceError``
   ``ConfigurationError``, ``AuthenticationError``, ``PermissionDenied``, ``RequestRefused``  stop and mend
   ``ObjectUnavailable``, ``FieldUnavailable``, ``RecordUnavailable``                        go on without
+  ``BulkUnavailable``                                                                       ask by REST query
+  ``WindowTooLarge``                                                                        ask for less at once
+  ``JobFailed``                                                                             run it again
   ``TransientError`` (``Throttled``, ``IncompleteAnswer``), ``LocatorLost``                  try again
   ``LimitReached``                                                                          come back later
 
@@ -65,6 +68,18 @@ class FieldUnavailable(RequestRefused):
 
 class RecordUnavailable(RequestRefused):
     """There is no such record or conversation (404)."""
+
+
+class BulkUnavailable(RequestRefused):
+    """Bulk API 2.0 does not take this object or these columns (``INVALIDENTITY``, compound data); REST query may."""
+
+
+class WindowTooLarge(SalesforceError):
+    """The query takes the org too long (``QUERY_TIMEOUT`` and its friends); a narrower window may not."""
+
+
+class JobFailed(SalesforceError):
+    """A query job came to no result: it failed, somebody aborted it, or it took longer than we wait."""
 
 
 class LocatorLost(SalesforceError):

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.storage.days import ByDay
 from conversation_pipeline.storage.errors import PublishError, StorageError
 from conversation_pipeline.storage.parquet import PartitionWriter
 from conversation_pipeline.storage.partitions import day_folder
@@ -131,16 +132,69 @@ class Lake:
         with _told(place), self._store.draft(place.file) as draft:
             told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
             footer = self._write(place, draft, batches, promised, told)
-            at(KillPoint.PARTITION_WRITTEN)
-            there = self._published(place)
-            if there is not None and there.content_hash == footer["content_hash"]:
-                return there
-            draft.sync()
-            at(KillPoint.PARTITION_SYNCED)
-            size = draft.path.stat().st_size
-            draft.publish()
-            at(KillPoint.PARTITION_RENAMED)
-        return _receipt(footer, size, self._store.uri(place.file), changed=True)
+            return self._publish(place, draft, footer)
+
+    def replace_days(
+        self,
+        dataset: Dataset,
+        days: Iterable[str],
+        batches: Iterable[pa.RecordBatch],
+        *,
+        run_id: str,
+        road: str | None = None,
+        promised: int | None = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> dict[str, Receipt]:
+        """
+        Replace the partitions of some days by one stream of rows, each row in the partition of its day.
+
+        Nothing is published before all rows are written and add up; then day by day, each as one act. Every day
+        gets a file, also one without rows.
+
+        Args:
+            dataset: What the rows are; see ``replace``.
+            days: The days to replace, ``YYYY-MM-DD``.
+            batches: All rows of all these days, in any order and any batches.
+            run_id: Who writes them.
+            road: The road they came by, for datasets of one road.
+            promised: Rows that the service said there are on all these days together; other counts are not
+                published.
+            provenance: What else to keep in each day's receipt.
+
+        Returns:
+            The receipt of each day.
+
+        Raises:
+            PublishError: As ``replace``, or a row is of none of these days. What was there is still in place.
+        """
+        places = {day: _Place(dataset, day) for day in sorted(set(days))}
+        if not places:
+            raise StorageError(f"no day of dataset {dataset.name} was named; name one or more")
+        for place in places.values():
+            self._store.sweep(place.folder, datetime.now(UTC))
+        told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
+        alone = promised if len(places) == 1 else None
+        with ExitStack() as opened:
+            drafts = {day: opened.enter_context(self._store.draft(place.file)) for day, place in places.items()}
+            by_day = ByDay(dataset, places, memory=self._memory // 4, scratch=drafts[min(places)].scratch)
+            opened.callback(by_day.close)
+            with _told(_Run(dataset, tuple(places))):
+                for batch in batches:
+                    by_day.add(fitted(batch, dataset))
+                by_day.finish()
+                _as_promised(by_day.count, promised)
+
+            def write(day: str) -> dict[str, Any]:
+                with _told(places[day]):
+                    return self._write(places[day], drafts[day], by_day.of(day), alone, told)
+
+            with ThreadPoolExecutor(_WRITERS) as threads:
+                footers = dict(zip(places, threads.map(write, places), strict=True))
+            receipts = {}
+            for day, place in places.items():
+                with _told(place):
+                    receipts[day] = self._publish(place, drafts[day], footers[day])
+            return receipts
 
     def receipt(self, dataset: Dataset, partition: str | None) -> Receipt | None:
         """
@@ -158,9 +212,7 @@ class Lake:
         except FileNotFoundError:
             return None
         except (pa.ArrowInvalid, OSError) as error:
-            raise StorageError(
-                f"{uri} is torn or no Parquet file; materialize {place} again to replace it"
-            ) from error
+            raise StorageError(f"{uri} is torn or no Parquet file; materialize {place} again to replace it") from error
         try:
             footer = json.loads(metadata[_FOOTER])
             if footer["dataset"] != dataset.name or footer["partition"] != partition:
@@ -185,9 +237,7 @@ class Lake:
         matches = (pattern.fullmatch(name) for name in self._store.names(dataset.name))
         return sorted(match[1] for match in matches if match)
 
-    def dataset(
-        self, dataset: Dataset, partitions: Iterable[str] | None = None, *, day: bool = False
-    ) -> pads.Dataset:
+    def dataset(self, dataset: Dataset, partitions: Iterable[str] | None = None, *, day: bool = False) -> pads.Dataset:
         """
         Rows to scan, with the declared schema; files older than a column read as null there.
 
@@ -224,6 +274,19 @@ class Lake:
             wanted = {_Place(dataset, day).file for day in days}
         return sorted(name for name in wanted if self._store.info(name) is not None)
 
+    def _publish(self, place: _Place, draft: Draft, footer: dict[str, Any]) -> Receipt:
+        """Put a written draft in place, unless the same content is there."""
+        at(KillPoint.PARTITION_WRITTEN)
+        there = self._published(place)
+        if there is not None and there.content_hash == footer["content_hash"]:
+            return there
+        draft.sync()
+        at(KillPoint.PARTITION_SYNCED)
+        size = draft.path.stat().st_size
+        draft.publish()
+        at(KillPoint.PARTITION_RENAMED)
+        return _receipt(footer, size, self._store.uri(place.file), changed=True)
+
     def _published(self, place: _Place) -> Receipt | None:
         """The receipt in place; a file without one is as good as none, since it is about to be replaced."""
         try:
@@ -247,10 +310,7 @@ class Lake:
         with closing(PartitionWriter(draft.path, dataset)) as writer:
             for batch in in_key_order(fit, dataset, memory=self._memory, scratch=draft.scratch):
                 writer.write(batch)
-            if promised is not None and writer.rows != promised:
-                raise PublishError(
-                    f"{writer.rows} rows were read, the service promised {promised}; run the partition again"
-                )
+            _as_promised(writer.rows, promised)
             footer = {
                 "dataset": dataset.name,
                 "partition": place.partition,
@@ -267,9 +327,7 @@ class Lake:
             writer.finish({_FOOTER.decode(): json.dumps(footer)})
         written = pq.ParquetFile(draft.path)
         if written.metadata.num_rows != writer.rows or not written.schema_arrow.equals(dataset.schema):
-            raise PublishError(
-                "the file that was written does not read back as it should; run the partition again"
-            )
+            raise PublishError("the file that was written does not read back as it should; run the partition again")
         return footer
 
 
@@ -299,8 +357,24 @@ class _Place:
         return name if self.partition is None else f"{name}, partition {self.partition}"
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Several days of one dataset."""
+
+    dataset: Dataset
+    days: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name}, {len(self.days)} partitions from {self.days[0]} to {self.days[-1]}"
+
+
+def _as_promised(rows: int, promised: int | None) -> None:
+    if promised is not None and rows != promised:
+        raise PublishError(f"{rows} rows were read, the service promised {promised}; run the partition again")
+
+
 @contextmanager
-def _told(place: _Place) -> Iterator[None]:
+def _told(place: _Place | _Run) -> Iterator[None]:
     """Says in every refusal which partition it is about, and in a full disk's what to do."""
     try:
         yield
@@ -351,3 +425,4 @@ _FOOTER = b"conversation_pipeline.receipt"
 _WRITTEN_BY = f"conversation_pipeline {_package_version()}, pyarrow {pa.__version__}"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READERS = 8
+_WRITERS = 2

@@ -1,0 +1,480 @@
+"""
+The on-platform road in bulk: Bulk API 2.0 query jobs, CSV pages to Arrow record batches.
+
+One job answers for a run of days, whatever their number: an org pays for calls and jobs, not for rows. What comes
+out has the schema of the REST road. Salesforce keeps a job's result readable for days, so it is the job's id that is
+kept in the staging area: a run that was killed goes on with the same job, and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import mmap
+import queue
+import re
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from conversation_pipeline.extract.on_platform import Selection
+from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.kill_points import KillPoint, at
+from conversation_pipeline.salesforce.bulk import Bulk, QueryJob, ResultPage
+from conversation_pipeline.salesforce.errors import IncompleteAnswer, JobFailed, LocatorLost, WindowTooLarge
+from conversation_pipeline.schemas import Dataset, Field
+from conversation_pipeline.schemas.identifiers import record_id_18
+
+ROAD = "bulk"
+
+RESUME_WITHIN = timedelta(hours=1)
+"""A job begun longer ago than this is not gone on with: it tells what the org held then."""
+
+SHORTEST_WINDOW = timedelta(hours=1)
+"""A window this short that still takes the org too long is not split any further."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Notes(Protocol):
+    """Where job ids outlive a run: JSON objects by name."""
+
+    def write(self, name: str, note: dict[str, Any]) -> None: ...
+    def read(self, name: str) -> dict[str, Any] | None: ...
+    def remove(self, name: str) -> None: ...
+    def all(self) -> dict[str, dict[str, Any]]: ...
+
+
+@dataclass
+class BulkRoad:
+    """
+    Query jobs from the first call to the landed rows.
+
+    Attributes:
+        bulk: Query jobs of the org.
+        notes: Where job ids are kept.
+        scratch: Folder for result pages on their way, a few at a time; the system's temporary folder by default.
+        resume_within: A job begun longer ago is not gone on with.
+        drift: Columns that came and were not asked for, by how many pages.
+    """
+
+    bulk: Bulk
+    notes: Notes
+    scratch: Path | None = None
+    resume_within: timedelta = RESUME_WITHIN
+    drift: Counter[str] = field(default_factory=Counter)
+
+    def land(
+        self, selection: Selection, days: Sequence[str] | None, into: Callable[[Iterator[pa.RecordBatch], int], T]
+    ) -> T:
+        """
+        Read everything that was created on these days, and hand it to whoever lands it.
+
+        Args:
+            selection: The dataset, and the columns that this org and user give.
+            days: UTC days, ``YYYY-MM-DD``, in any order; ``None`` for all records.
+            into: Lands the rows: given batches of the dataset's schema, in any order, and how many rows the service
+                promised. It is called again with fresh batches if the org lost a job's result meanwhile, so it has
+                to land all or nothing.
+
+        Returns:
+            What ``into`` returned. The jobs are deleted by then.
+
+        Raises:
+            BulkUnavailable: ask by REST query.
+            WindowTooLarge: even an hour of it takes the org too long; ask by REST query.
+            IncompleteAnswer: pages and job do not add up, or a page is no CSV of what was asked for.
+            SalesforceError: any other. Jobs stay, and a run within ``resume_within`` goes on with them.
+        """
+        self._tidy()
+        for restart in range(_RESTARTS + 1):
+            jobs = [job for window in windows_of(days) for job in self._complete(selection, window)]
+            try:
+                with closing(_ahead(self._batches(jobs, selection))) as batches:
+                    landed = into(batches, sum(job.job.number_records_processed for job in jobs))
+            except LocatorLost:
+                for job in jobs:
+                    self.notes.remove(job.name)
+                if restart == _RESTARTS:
+                    raise
+                continue
+            for job in jobs:
+                self.bulk.delete(job.job.id)
+                self.notes.remove(job.name)
+            return landed
+        raise AssertionError("the last restart raises")
+
+    def _complete(self, selection: Selection, window: Window | None) -> Iterator[_Kept]:
+        """Complete jobs that together answer for the window: one, or as many as the org makes of it."""
+        soql = _unordered(selection.soql(window))
+        name = _name(selection.dataset, soql)
+        note = self.notes.read(name) or {}
+        if not note.get("split"):
+            try:
+                yield _Kept(name, self._resumed(name, note) or self._begun(name, soql, selection.dataset))
+                return
+            except WindowTooLarge:
+                if window is None or window.end - window.start <= SHORTEST_WINDOW:
+                    self.notes.remove(name)
+                    raise
+                self._note(name, selection.dataset, split=True)
+        assert window is not None  # noqa: S101  (only windows are split)
+        for half in _halves(window):
+            yield from self._complete(selection, half)
+        self.notes.remove(name)
+
+    def _resumed(self, name: str, note: dict[str, Any]) -> QueryJob | None:
+        """The complete job that a killed run had begun, where there is one."""
+        if not note.get("job_id"):
+            return None
+        try:
+            return self.bulk.wait(self.bulk.status(note["job_id"]))
+        except (LocatorLost, JobFailed):
+            self.notes.remove(name)
+            return None
+
+    def _begun(self, name: str, soql: str, dataset: Dataset) -> QueryJob:
+        sobject = str(dataset.sobject)
+        left = self.notes.read(name)
+        if left is not None:  # a run died between asking for a job and noting its id
+            self.bulk.end_orphans(sobject, all_rows=True, within=_age(left), held=self._held())
+        self._note(name, dataset)
+        job = self.bulk.create(soql, sobject, all_rows=True, held=self._held())
+        at(KillPoint.BULK_JOB_CREATED)
+        self._note(name, dataset, job_id=job.id)
+        try:
+            return self.bulk.wait(job)
+        except (WindowTooLarge, JobFailed):
+            self.notes.remove(name)
+            raise
+
+    def _note(self, name: str, dataset: Dataset, **more: Any) -> None:
+        note = {"started_at": datetime.now(UTC).isoformat(), "dataset": dataset.name, "sobject": dataset.sobject}
+        self.notes.write(name, note | more)
+
+    def _held(self) -> Collection[str]:
+        return {note["job_id"] for note in self.notes.all().values() if note.get("job_id")}
+
+    def _tidy(self) -> None:
+        """End what runs left behind that nobody came back for. Costs no request where there is nothing."""
+        for name, note in self.notes.all().items():
+            if _age(note) <= self.resume_within:
+                continue
+            if note.get("job_id"):
+                with suppress(LocatorLost):
+                    self.bulk.discard(self.bulk.status(note["job_id"]))
+            elif not note.get("split"):
+                self.bulk.end_orphans(str(note["sobject"]), all_rows=True, within=_age(note), held=self._held())
+            self.notes.remove(name)
+
+    def _batches(self, jobs: Sequence[_Kept], selection: Selection) -> Iterator[pa.RecordBatch]:
+        with tempfile.TemporaryDirectory(prefix="conversation-pipeline-bulk-", dir=self.scratch) as folder:
+            for job in jobs:
+                with closing(cast(Generator[ResultPage], self.bulk.pages(job.job, Path(folder)))) as pages:
+                    for page in pages:
+                        yield from self._page(page, selection)
+                        at(KillPoint.BULK_PAGE_READ)
+
+    def _page(self, page: ResultPage, selection: Selection) -> Iterator[pa.RecordBatch]:
+        """A page's rows, asked for again where it turns out to be spoilt before anything of it was handed on."""
+        for attempt in range(_READINGS):
+            reading = CsvPage(page.file, page.records, selection, self.drift)
+            try:
+                yield from reading.batches()
+                return
+            except IncompleteAnswer:
+                if reading.handed_on or attempt == _READINGS - 1:
+                    raise
+            finally:
+                page.file.unlink(missing_ok=True)
+            page = self.bulk.read_again(page)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    name: str
+    job: QueryJob
+
+
+class CsvPage:
+    """
+    One page of CSV as record batches of the dataset's schema.
+
+    Columns are found by name, whatever their order; empty is null, and no other text is. The rows of a page are
+    handed on once all have been read and counted, or for a page of more than ``LOOK_AHEAD`` bytes as they come.
+
+    Args:
+        file: CSV, UTF-8, with a header line; an empty file has no rows.
+        records: How many rows the service says there are.
+        selection: What was asked for.
+        drift: Gets the names of columns that came and were not asked for.
+    """
+
+    LOOK_AHEAD = 64 * 2**20
+
+    def __init__(self, file: Path, records: int, selection: Selection, drift: Counter[str]) -> None:
+        self._file = file
+        self._records = records
+        self._selection = selection
+        self._dataset = selection.dataset
+        self._drift = drift
+        self.handed_on = 0
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """
+        Raises:
+            IncompleteAnswer: the rows are not as many as promised, a column is missing, or a value is not what its
+                column is declared to be. Never with a value in its message.
+        """
+        rows = 0
+        kept: list[pa.RecordBatch] = []
+        size = 0
+        for batch in self._read():
+            rows += batch.num_rows
+            size += batch.nbytes
+            kept.append(batch)
+            if size > self.LOOK_AHEAD and rows <= self._records:
+                yield from self._handed(kept)
+                kept.clear()
+        if rows != self._records:
+            raise self._spoilt(f"has {rows:,} rows where the service says {self._records:,}")
+        yield from self._handed(kept)
+
+    def _handed(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            self.handed_on += batch.num_rows
+            yield batch
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        if not self._file.stat().st_size:
+            return
+        columns = self._columns()
+        rows = 0
+        for block in _BLOCKS:
+            try:
+                for batch in _rows_from(self._parsed(columns, block), rows):
+                    yield self._typed(batch, columns)
+                    rows += batch.num_rows
+                return
+            except pa.ArrowInvalid as error:
+                if "straddl" not in str(error) or block == _BLOCKS[-1]:
+                    # Without the cause: Arrow quotes the row.
+                    raise self._spoilt(_reason(str(error))) from None
+
+    def _columns(self) -> dict[str, Field]:
+        """The page's names for the fields that were asked for; Salesforce's names know no case."""
+        with self._file.open("rb") as file:
+            line = file.readline(_LONGEST_HEADER).replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf")
+        names = next(csv.reader(io.StringIO(line.decode(errors="replace").rstrip("\r\n"))), [])
+        found = {name.lower(): name for name in names}
+        wanted = {str(field.api_name).lower(): field for field in self._selection.fields}
+        missing = [str(field.api_name) for name, field in wanted.items() if name not in found]
+        if missing or len(found) != len(names):
+            raise self._spoilt(
+                f"does not begin with the names of the columns: {', '.join(missing) or 'one'} "
+                f"{'is missing' if missing else 'is there twice'}"
+            )
+        self._drift.update(f"unexpected column {name[:80]}" for low, name in found.items() if low not in wanted)
+        return {found[name]: field for name, field in wanted.items()}
+
+    def _parsed(self, columns: dict[str, Field], block: int) -> Iterator[pa.RecordBatch]:
+        types = {name: _read_as(field) for name, field in columns.items()}
+        with (
+            _without_nul(self._file) as source,
+            pacsv.open_csv(
+                source,
+                read_options=pacsv.ReadOptions(block_size=block),
+                parse_options=pacsv.ParseOptions(newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=types,
+                    include_columns=list(columns),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    true_values=["true", "1"],
+                    false_values=["false", "0"],
+                    timestamp_parsers=[pacsv.ISO8601],
+                ),
+            ) as reader,
+        ):
+            yield from reader
+
+    def _typed(self, batch: pa.RecordBatch, columns: dict[str, Field]) -> pa.RecordBatch:
+        arrays = {field.name: _value(batch.column(name), field) for name, field in columns.items()}
+        return pa.RecordBatch.from_arrays(
+            [
+                arrays[field.name] if field.name in arrays else pa.nulls(batch.num_rows, field.type)
+                for field in self._dataset.fields
+            ],
+            schema=self._dataset.schema,
+        )
+
+    def _spoilt(self, what: str) -> IncompleteAnswer:
+        return IncompleteAnswer(f"a result page of {self._dataset.sobject} {what}; nothing of it is used")
+
+
+def windows_of(days: Sequence[str] | None) -> list[Window | None]:
+    """Days as few windows as can be: days that follow one another are one."""
+    if days is None:
+        return [None]
+    windows: list[Window] = []
+    for day in sorted(set(days)):
+        window = Window.of_day(date.fromisoformat(day).isoformat())
+        if windows and windows[-1].end == window.start:
+            windows[-1] = windows[-1].spanning(window)
+        else:
+            windows.append(window)
+    return [*windows]
+
+
+def _halves(window: Window) -> tuple[Window, Window]:
+    """Cut at a whole hour, as near to the middle as can be."""
+    middle = window.start + (window.end - window.start) / 2
+    hour = middle.replace(minute=0, second=0, microsecond=0)
+    cut = hour if hour > window.start else middle
+    return Window(window.start, cut), Window(cut, window.end)
+
+
+def _unordered(soql: str) -> str:
+    """Without ``ORDER BY``, which switches PK chunking off and makes wide windows time out [doc]."""
+    return soql.rpartition(" ORDER BY ")[0] or soql
+
+
+def _name(dataset: Dataset, soql: str) -> str:
+    return f"{dataset.name}-{hashlib.sha256(soql.encode()).hexdigest()[:16]}"
+
+
+def _age(note: dict[str, Any]) -> timedelta:
+    return max(datetime.now(UTC) - datetime.fromisoformat(note["started_at"]), timedelta(0))
+
+
+def _read_as(field: Field) -> pa.DataType:
+    """Whole numbers are read as text first: the service may write 3 as 3.0."""
+    return pa.string() if pa.types.is_integer(field.type) else field.type
+
+
+def _value(array: pa.Array, field: Field) -> pa.Array:
+    if pa.types.is_integer(field.type):
+        return _whole_numbers(array, field.type)
+    return _record_ids_18(array) if field.record_id else array
+
+
+def _whole_numbers(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return array.cast(kind)
+    except pa.ArrowInvalid:
+        return pc.replace_substring_regex(array, r"\.0*$", "").cast(kind)
+
+
+def _record_ids_18(array: pa.Array) -> pa.Array:
+    """Ids of 15 characters are a rare guest, so they are looked for before any value is touched."""
+    if not pc.any(pc.equal(pc.binary_length(array), 15)).as_py():
+        return array
+    encoded = array.dictionary_encode()
+    ids = pa.array([record_id_18(value) for value in encoded.dictionary.to_pylist()], pa.string())
+    return ids.take(encoded.indices)
+
+
+def _rows_from(batches: Iterator[pa.RecordBatch], row: int) -> Iterator[pa.RecordBatch]:
+    """The same rows without the first so many."""
+    for batch in batches:
+        if row < batch.num_rows:
+            yield batch.slice(row)
+        row = max(row - batch.num_rows, 0)
+
+
+class _Stripped(io.RawIOBase):
+    """A file without its NUL bytes, which no CSV reader drops and no Salesforce text means (airbyte#8300)."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while chunk := self._file.read(size):
+            if stripped := chunk.replace(b"\0", b""):
+                return stripped
+        return b""
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _without_nul(file: Path) -> Any:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        has_nul = mapped.find(b"\0") >= 0
+    return pa.PythonFile(_Stripped(file), mode="r") if has_nul else pa.OSFile(str(file))
+
+
+def _reason(arrow: str) -> str:
+    """What Arrow's message says, without the values that it quotes."""
+    if "UTF8" in arrow:
+        return "holds text that is no UTF-8"
+    if "Expected" in arrow or "CSV parse error" in arrow:
+        return "has a row with too many or too few values, or ends within one"
+    place = re.search(r"In CSV column #(\d+).*conversion error to ([\w\[\], =]+)", arrow)
+    return f"has a value in column {place[1]} that is no {place[2]}" if place else "is no CSV"
+
+
+class _ahead(Iterator[pa.RecordBatch]):  # noqa: N801  (reads like the function that it is)
+    """Reads batches on a thread of its own, a few ahead of whoever takes them."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._queue: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_BATCHES_AHEAD)
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(batches,), name="bulk-csv", daemon=True)
+        self._thread.start()
+
+    def __next__(self) -> pa.RecordBatch:
+        given = self._queue.get()
+        if given is None:
+            self._queue.put(None)
+            raise StopIteration
+        if isinstance(given, BaseException):
+            self._queue.put(None)
+            raise given
+        return given
+
+    def close(self) -> None:
+        self._gone.set()
+        while self._thread.is_alive():
+            with suppress(queue.Empty):
+                self._queue.get(timeout=0.05)
+
+    def _run(self, batches: Iterator[pa.RecordBatch]) -> None:
+        end: BaseException | None = None
+        try:
+            for batch in batches:
+                self._queue.put(batch)
+                if self._gone.is_set():
+                    break
+        except BaseException as error:  # the one who takes them is told
+            end = error
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+            if not self._gone.is_set():
+                self._queue.put(end)
+
+
+_RESTARTS = 2
+_READINGS = 3
+_BATCHES_AHEAD = 16
+_LONGEST_HEADER = 64 * 2**10
+_BLOCKS = (2**20, 2**23, 2**26, 2**30)
+"""Bytes; a block has to be longer than the longest row, and small blocks take the least memory."""
