@@ -33,6 +33,18 @@ class Caller:
         """A GET with the token."""
         return self.http.get(path, headers=self.headers | more.pop("headers", {}), **more)
 
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """A POST of JSON with the token."""
+        return self.http.post(path, json=body, headers=self.headers)
+
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        """A PATCH of JSON with the token."""
+        return self.http.patch(path, json=body, headers=self.headers)
+
+    def delete(self, path: str) -> httpx.Response:
+        """A DELETE with the token."""
+        return self.http.delete(path, headers=self.headers)
+
     def query(self, soql: str, *, all_rows: bool = False, **more: Any) -> httpx.Response:
         """A SOQL query."""
         return self.get(f"/services/data/v66.0/{'queryAll' if all_rows else 'query'}", params={"q": soql}, **more)

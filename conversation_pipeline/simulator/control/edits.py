@@ -14,8 +14,6 @@ from conversation_pipeline.simulator.world.records import Change, Record, Row, V
 from conversation_pipeline.simulator.world.schema import SObject
 from conversation_pipeline.simulator.world.script import Conversation
 
-BY_HAND = 61 * 62**7
-"""Numbers of records that were put in by hand begin here, far above those of any day."""
 _METRICS = "MessagingSessionMetrics"
 
 
@@ -128,7 +126,7 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _insert(org: Org, values: dict[str, Any], at: int) -> str:
     sobject = sobject_of(org, values.pop("sobject", None))
-    number = BY_HAND + org.world.count()
+    number = org.world.numbers_by_hand()
     identifier = to_18(str(values["Id"])) if "Id" in values else record_id(sobject.key_prefix, number)
     row: Row = {"Name": f"{number % 100_000_000:08d}"} if sobject.field("Name") else {}
     row |= _row(sobject, values)

@@ -15,6 +15,9 @@ from conversation_pipeline.simulator.world.script import Conversation
 LONGEST_CONVERSATION = timedelta(days=7)
 """No conversation of the world goes on longer than this after its first message."""
 
+BY_HAND = 61 * 62**7
+"""Numbers of records that were put in by hand begin here, far above those of any day."""
+
 
 class World:
     """
@@ -32,6 +35,7 @@ class World:
         self._records: dict[str, list[Record]] = {name: [] for name in SOBJECTS}
         self._by_id: dict[str, Record] = {}
         self._amendments: dict[str, list[Callable[[Record], None]]] = {}
+        self._by_hand = 0
         self._next_day = first_day - LONGEST_CONVERSATION
         for record in self.cast.records:
             self.add_record(record)
@@ -67,9 +71,11 @@ class World:
         """The records of an object that have been built, whatever their time."""
         return self._records[sobject]
 
-    def count(self) -> int:
-        """How many records have been built."""
-        return len(self._by_id)
+    def numbers_by_hand(self, count: int = 1) -> int:
+        """The first of so many numbers for records that are put in by hand."""
+        first = BY_HAND + self._by_hand
+        self._by_hand += count
+        return first
 
     def record(self, identifier: str) -> Record | None:
         """The record with that 18-character id."""
