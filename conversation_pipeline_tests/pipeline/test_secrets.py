@@ -29,6 +29,7 @@ WORK_LIST = [
 ]
 SESSIONS = "messaging_sessions"
 ENTRIES = "entries_conversation_data"
+MODELS = ["conversation_entries", "messages", "transcripts", "warehouse"]
 ENTRY_REQUESTS = "conversation_data.entries"
 WORDS = "canary-words-of-a-customer"
 SECRET = "canary-secret-of-the-org"
@@ -65,39 +66,35 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def live_through_it(project: Project, control: Control) -> None:
-    """Runs that fail in ways that quote customers or secrets, and runs that go well, all logged at DEBUG."""
-    assert run(project, WORK_LIST)
-    error = [{"errorCode": "MALFORMED_QUERY", "message": f"near {WORDS}: {SECRET}"}]
-    spoil(control, "rest.query*", {"status": 400, "body": error})
-    assert not run(project, [SESSIONS])
-    spoil(control, ENTRY_REQUESTS, {"status": 500, "body": {"message": WORDS}})
-    assert not run(project, [ENTRIES])
-    spoil(control, ENTRY_REQUESTS, {"truncate": {"fraction": 0.9}})
-    assert not run(project, [ENTRIES])
-    spoil(control, ENTRY_REQUESTS, {"status": 200, "body": {"conversationEntries": WORDS}})
-    assert not run(project, [ENTRIES])
-    spoil(control, "oauth.token", {"status": 400, "body": {"error": SECRET, "error_description": SECRET}})
-    assert not run(project, [SESSIONS])
-    control.delete("faults")
-    assert not run(with_setting(project, "SALESFORCE_CLIENT_SECRET", f"{SECRET}-outdated"), [SESSIONS])
-    assert not run(with_setting(project, "CONVERSATION_DATA_USERS", f"[{SECRET}"), [ENTRIES])
-    assert run(project, [])
+    """Runs that fail in ways that quote customers or secrets, and runs that go well, all logged in full."""
+    with dg.DagsterInstance.from_config(str(project.folder)) as project.instance:
+        assert run(project, WORK_LIST)
+        error = [{"errorCode": "MALFORMED_QUERY", "message": f"near {WORDS}: {SECRET}"}]
+        spoil(control, "rest.query*", {"status": 400, "body": error})
+        assert not run(project, [SESSIONS])
+        spoil(control, ENTRY_REQUESTS, {"status": 500, "body": {"message": WORDS}})
+        assert not run(project, [ENTRIES])
+        spoil(control, ENTRY_REQUESTS, {"truncate": {"fraction": 0.9}})
+        assert not run(project, [ENTRIES])
+        spoil(control, ENTRY_REQUESTS, {"status": 200, "body": {"conversationEntries": WORDS}})
+        assert not run(project, [ENTRIES])
+        spoil(control, "oauth.token", {"status": 400, "body": {"error": SECRET, "error_description": SECRET}})
+        assert not run(project, [SESSIONS])
+        control.delete("faults")
+        assert not run(with_setting(project, "SALESFORCE_CLIENT_SECRET", f"{SECRET}-outdated"), [SESSIONS])
+        assert not run(with_setting(project, "CONVERSATION_DATA_USERS", f"[{SECRET}"), [ENTRIES])
+        assert run(project, [ENTRIES, *MODELS])
 
 
 def run(project: Project, assets: list[str]) -> bool:
-    """One run, logged in full, with Dagster's instance in the project's folder; whether it went well."""
-    with dg.DagsterInstance.from_config(str(project.folder)) as instance:
-        result = (
-            project.definitions()
-            .resolve_job_def("conversations_daily")
-            .execute_in_process(
-                instance=instance,
-                partition_key=DAY,
-                asset_selection=[dg.AssetKey(name) for name in assets] or None,
-                raise_on_error=False,
-            )
-        )
-    return result.success
+    """One run that logs all that Dagster has to say; whether it went well."""
+    job = project.definitions().resolve_job_def("conversations_daily")
+    return job.execute_in_process(
+        instance=project.instance,
+        partition_key=DAY,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        raise_on_error=False,
+    ).success
 
 
 def with_setting(project: Project, name: str, value: str) -> Project:
