@@ -73,22 +73,36 @@ class ByDay:
         self._spool.close()
 
     def _routed(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """What was gathered, in batches of one day each. Most batches of a bulk result are of one day already."""
+        """
+        What was gathered, in batches of one day each, a day's rows in the order in which they came.
+
+        Most batches of a bulk result are of one day already.
+        """
         mixed: list[pa.RecordBatch] = []
         for batch in self._gathered:
-            ends = pc.min_max(_days_of(batch, self._column))
-            first, last = ends["min"].as_py(), ends["max"].as_py()
-            if first == last and not batch.column(self._column).null_count:
-                yield self._known(first), batch
-            else:
+            day = self._only_day(batch)
+            if day is None:
                 mixed.append(batch)
+                continue
+            yield from self._split(mixed)
+            yield day, batch
+        yield from self._split(mixed)
         self._gathered = []
         self._bytes = 0
-        if mixed:
-            yield from self._split(pa.concat_batches(mixed))
 
-    def _split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-        days = _days_of(batch, self._column)
+    def _only_day(self, batch: pa.RecordBatch) -> str | None:
+        column = batch.column(self._column)
+        ends = pc.min_max(column).cast(_ENDS)
+        first, last = ends["min"].as_py(), ends["max"].as_py()
+        return self._known(first) if first == last and not column.null_count else None
+
+    def _split(self, batches: list[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Batches of several days; the list is emptied."""
+        if not batches:
+            return
+        batch = pa.concat_batches(batches)
+        batches.clear()
+        days = batch.column(self._column).cast(pa.date32())  # Arrow keeps instants in UTC, and floors them
         counts = pc.value_counts(days).sort(by="values")
         known = [(self._known(one["values"]), one["counts"]) for one in counts.to_pylist()]
         batch = batch.take(pc.sort_indices(days))
@@ -105,9 +119,7 @@ class ByDay:
         return self._days[day]
 
 
-def _days_of(batch: pa.RecordBatch, column: int) -> pa.Array:
-    """UTC days: Arrow keeps instants in UTC and floors them."""
-    return batch.column(column).cast(pa.date32())
+_ENDS = pa.struct([("min", pa.date32()), ("max", pa.date32())])
 
 
 class _Spool:

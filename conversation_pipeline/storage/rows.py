@@ -21,18 +21,27 @@ def fitted(batch: pa.RecordBatch, dataset: Dataset) -> pa.RecordBatch:
         PublishError: A column is unknown or named twice, does not fit its type, or a key is null. Names
             columns and types, never a value.
     """
+    schema = dataset.schema
+    if batch.schema.equals(schema):
+        arrays = batch.columns
+    else:
+        arrays = _arranged(batch, schema)
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    empty = [name for name in dataset.key if arrays[schema.get_field_index(name)].null_count]
+    if empty:
+        raise PublishError(f"key columns {empty} hold null; every row needs its key")
+    return batch
+
+
+def _arranged(batch: pa.RecordBatch, schema: pa.Schema) -> list[pa.Array]:
     names = batch.schema.names
-    unknown = sorted(set(names) - set(dataset.schema.names))
+    unknown = sorted(set(names) - set(schema.names))
     if unknown or len(set(names)) != len(names):
         raise PublishError(
             f"columns {unknown or names} are not declared, or named twice; "
             "declare them in the dataset's fields or leave them out of the batch"
         )
-    arrays = [_column(batch, field) for field in dataset.schema]
-    empty = [name for name in dataset.key if arrays[dataset.schema.get_field_index(name)].null_count]
-    if empty:
-        raise PublishError(f"key columns {empty} hold null; every row needs its key")
-    return pa.RecordBatch.from_arrays(arrays, schema=dataset.schema)
+    return [_column(batch, field) for field in schema]
 
 
 def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
