@@ -49,7 +49,5 @@ def days_that_differ(expected: Mapping[str, int], held: Mapping[str, int]) -> li
 def _by_day(query: Query, dataset: Dataset, where: str) -> dict[str, int]:
     day = f"DAY_ONLY({dataset.api_name(str(dataset.partition_by))})"
     conditions = f"{dataset.only} AND {where}" if dataset.only else where
-    text = (
-        soql.select([f"{day} day", "COUNT(Id) records"], str(dataset.sobject), where=conditions) + f" GROUP BY {day}"
-    )
+    text = soql.select([f"{day} day", "COUNT(Id) records"], str(dataset.sobject), where=conditions) + f" GROUP BY {day}"
     return {str(row["day"]): int(row["records"]) for row in query.aggregate(text, all_rows=True)}

@@ -7,7 +7,7 @@ from such bytes to Arrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow as pa
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce import soql
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
-from conversation_pipeline.salesforce.query import ObjectDescription, Query, StagedPage
+from conversation_pipeline.salesforce.query import ObjectDescription, Query
 from conversation_pipeline.schemas import Dataset, Field
 from conversation_pipeline.schemas.identifiers import record_id_18
 
@@ -46,24 +46,41 @@ class Selection:
         missing = tuple(str(field.api_name) for field in wanted if field not in visible)
         return cls(dataset, visible, missing)
 
-    def soql(self, window: Window | None, *, still_going_at: datetime | None = None) -> str:
+    def soql(
+        self, window: Window | None, *, still_going_at: datetime | None = None, changed_since: datetime | None = None
+    ) -> str:
         """
         One query for the whole selection: splitting columns over two reads would tear rows.
 
         Args:
             window: Of creation; ``None`` for all records.
             still_going_at: Only records that had not ended by then.
+            changed_since: Only records that were inserted, changed or soft-deleted since then.
         """
-        conditions = [self.dataset.only] if self.dataset.only else []
-        if window is not None and self.dataset.partition_by is not None:
-            conditions.append(soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end))
-        if still_going_at is not None and self.dataset.ends_at is not None:
-            end = self.dataset.api_name(self.dataset.ends_at)
+        conditions = [self.condition(window)] if self.condition(window) else []
+        if changed_since is not None and self.dataset.cursor_field is not None:
+            conditions.append(soql.compare(self.dataset.cursor_field, ">=", changed_since))
+        if still_going_at is not None and (end := self._visible(self.dataset.ends_at)):
             conditions.append(f"({soql.compare(end, '=', None)} OR {soql.compare(end, '>=', still_going_at)})")
         where = " AND ".join(conditions)
         return soql.select(
             [str(field.api_name) for field in self.fields], str(self.dataset.sobject), where=where, order_by="Id"
         )
+
+    def _visible(self, column: str | None) -> str | None:
+        """The API name behind a column, if this org and user give it."""
+        return next((field.api_name for field in self.fields if field.name == column), None)
+
+    def ids_soql(self, window: Window) -> str:
+        """The same records, their ids alone."""
+        return soql.select(["Id"], str(self.dataset.sobject), where=self.condition(window), order_by="Id")
+
+    def condition(self, window: Window | None) -> str:
+        """What tells the dataset's records, of one window of creation where it is partitioned."""
+        conditions = [self.dataset.only] if self.dataset.only else []
+        if window is not None and self.dataset.partition_by is not None:
+            conditions.append(soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end))
+        return " AND ".join(conditions)
 
 
 def select(query: Query, dataset: Dataset) -> Selection:
@@ -72,11 +89,6 @@ def select(query: Query, dataset: Dataset) -> Selection:
         ObjectUnavailable: the org has no such object, or hides it from this user.
     """
     return Selection.of(dataset, query.describe(str(dataset.sobject)))
-
-
-def pages(query: Query, selection: Selection, window: Window | None) -> Iterator[StagedPage]:
-    """All pages of the window, soft-deleted records included."""
-    return query.pages(selection.soql(window), all_rows=True)
 
 
 def begun_before(query: Query, dataset: Dataset, start: datetime, going_at: datetime) -> pa.Table:

@@ -122,11 +122,13 @@ class Query:
     Attributes:
         connection: Line to the org's instance URL.
         api_version: Such as ``66.0``.
+        rows_a_page: Records asked for on a page, 200 to 2,000; the service may send fewer.
     """
 
     connection: Connection
     api_version: str = "66.0"
     retry: Retry = field(default_factory=Retry)
+    rows_a_page: int = 2000
 
     def __post_init__(self) -> None:
         self._descriptions: dict[str, ObjectDescription] = {}
@@ -259,7 +261,7 @@ class Query:
     def _get(self, path: str, type: type[_T], params: dict[str, str | int] | None = None) -> tuple[Answer, _T]:
         for attempt in self.retry.attempts_for(self.connection.meter):
             with attempt:
-                answer = self.connection.get(path, params)
+                answer = self.connection.get(path, params, {"Sforce-Query-Options": f"batchSize={self.rows_a_page}"})
                 self._clock = (answer.server_time, time.monotonic())
                 return answer, answer.json(type)  # a body that is cut or is HTML is asked for again
         raise AssertionError("the last attempt raises")

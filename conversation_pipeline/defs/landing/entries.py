@@ -1,16 +1,15 @@
-"""Where reading and writing meet: a road's answers are staged as they come, then typed and published."""
+"""The entry road's landing: readings are staged as they arrive, days are typed from what is staged."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from conversation_pipeline.defs.landing.pulls import open_pull
 from conversation_pipeline.defs.reporting import (
     Metadata,
     Progress,
@@ -19,111 +18,18 @@ from conversation_pipeline.defs.reporting import (
     usage_metadata,
 )
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.extract import conversation_data, on_platform
+from conversation_pipeline.extract import conversation_data
 from conversation_pipeline.extract.entries import Drift, ReadConversation, batches
 from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
 from conversation_pipeline.extract.work_list import Held, Need, Plan, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import Reading
-from conversation_pipeline.salesforce.errors import LocatorLost, ObjectUnavailable
-from conversation_pipeline.salesforce.query import StagedPage
-from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY, ENTRIES_CONVERSATION_DATA
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
-RESUME_WITHIN = timedelta(hours=1)
-"""A pull left open longer ago than this is begun anew: what it read of an open day is no longer the day's truth."""
-
-_QUERY_RESTARTS = 3
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
-
-
-def land_on_platform(
-    dataset: Dataset, day: str | None, *, org: Org, lake: Lake, staging: Staging, run_id: str, log: logging.Logger
-) -> Metadata:
-    """One partition (or the snapshot) of an on-platform dataset: queried, staged, typed, published."""
-    with org.meter.measured() as used:
-        try:
-            selection = on_platform.select(org.query, dataset)
-        except ObjectUnavailable as error:
-            return _land_nothing(dataset, day, error, lake=lake, run_id=run_id, log=log)
-        if selection.missing:
-            log.warning(f"{dataset.name}: this org or user does not show {', '.join(selection.missing)}; left null")
-        now = org.query.server_time()
-        pull = _open_pull(staging, dataset.name, day or now.date().isoformat(), now)
-        staged, promised = _staged_pages(pull, selection.soql(_window(day)), staging) or _query(
-            pull, selection, org, staging
-        )
-        rows = (on_platform.to_batch(staging.read(page), dataset) for page in staged)
-        receipt = lake.replace(dataset, day, rows, run_id=run_id, road="soql", promised=promised)
-        staging.close_pull(pull)
-        at(KillPoint.PULL_CLOSED)
-    return {
-        **receipt_metadata(receipt, used),
-        "pages": len(staged),
-        **drift_metadata({f"missing {name}": 1 for name in selection.missing}),
-    }
-
-
-def _land_nothing(
-    dataset: Dataset, day: str | None, error: ObjectUnavailable, *, lake: Lake, run_id: str, log: logging.Logger
-) -> Metadata:
-    """An object that the org lacks is an empty dataset; but a lost permission never empties what is there already."""
-    there = lake.receipt(dataset, day)
-    if there is not None and there.rows:
-        raise error
-    log.warning(f"{dataset.name}: {error}. The partition is published without rows.")
-    receipt = lake.replace(dataset, day, [], run_id=run_id, road="soql", promised=0)
-    return {**receipt_metadata(receipt), **drift_metadata({f"missing object {dataset.sobject}": 1})}
-
-
-def _query(pull: Pull, selection: on_platform.Selection, org: Org, staging: Staging) -> tuple[list[Staged], int]:
-    """All pages, staged; a query whose locator is lost is asked again from the start, so that nothing is doubled."""
-    window = _window(pull.day) if selection.dataset.partitioned else None
-    for restart in range(_QUERY_RESTARTS + 1):
-        try:
-            return _stage_pages(pull, selection.soql(window), on_platform.pages(org.query, selection, window), staging)
-        except LocatorLost:
-            if restart == _QUERY_RESTARTS:
-                raise
-    raise AssertionError("the last restart raises")
-
-
-def _stage_pages(pull: Pull, soql: str, pages: Iterator[StagedPage], staging: Staging) -> tuple[list[Staged], int]:
-    attempt = uuid.uuid4().hex[:8]
-    staged: list[Staged] = []
-    promised = 0
-    for number, page in enumerate(pages):
-        promised = page.total_size
-        label = (_digest(soql), attempt, f"{number:05}", str(promised))
-        staged.append(staging.put(pull.dataset, pull.day, label, page.body, fetched_at=page.server_time))
-        at(KillPoint.READING_STAGED)
-    return staged, promised
-
-
-def _staged_pages(pull: Pull, soql: str, staging: Staging) -> tuple[list[Staged], int] | None:
-    """The pages of an attempt that a killed run had staged to the end, if there is one."""
-    if not pull.resumed:
-        return None
-    attempts: dict[str, list[Staged]] = {}
-    for record in staging.records(pull.dataset, [pull.day]):
-        if record.label[0] == _digest(soql) and record.fetched_at >= pull.started_at.replace(microsecond=0):
-            attempts.setdefault(record.label[1], []).append(record)
-    for pages in attempts.values():
-        promised = int(pages[-1].label[3])
-        if sum(_records_in(staging.read(page)) for page in pages) == promised:
-            return pages, promised
-    return None
-
-
-def _records_in(body: bytes) -> int:
-    return len(msgspec.json.decode(body, type=_Records).records)
-
-
-class _Records(msgspec.Struct):
-    records: list[msgspec.Raw]
 
 
 @dataclass(frozen=True)
@@ -148,7 +54,7 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
     with org.meter.measured() as used:
         now = org.query.server_time()
         needs = tuple(_needs(days, lake, now))
-        pulls = tuple(_open_pull(staging, dataset, day, now) for day in days)
+        pulls = tuple(open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
         work = _plan(needs, days, staging, {pull.day: pull.started_at for pull in pulls if pull.resumed})
         not_found: list[str] = []
@@ -272,14 +178,6 @@ def _readings(serving: dict[str, Staged | None], staging: Staging) -> Iterator[R
             yield ReadConversation(identifier, tuple(bytes(body) for body in bodies), record.fetched_at)
 
 
-def _open_pull(staging: Staging, dataset: str, day: str, now: datetime) -> Pull:
-    pull = staging.open_pull(dataset, day, now)
-    if pull.resumed and now - pull.started_at > RESUME_WITHIN:
-        staging.close_pull(pull)
-        return staging.open_pull(dataset, day, now)
-    return pull
-
-
 def _neighbours(days: Sequence[str]) -> list[str]:
     """The days themselves and those before, under which a reading that reaches into them may lie."""
     first = Window.of_day(min(days)).start
@@ -287,14 +185,6 @@ def _neighbours(days: Sequence[str]) -> list[str]:
     return [*before, *days]
 
 
-def _window(day: str | None) -> Window | None:
-    return None if day is None else Window.of_day(day)
-
-
 def _window_of(record: Staged) -> Window:
     start, end = record.label[1:3]
     return Window(from_milliseconds(int(start)), from_milliseconds(int(end)))
-
-
-def _digest(soql: str) -> str:
-    return hashlib.sha256(soql.encode()).hexdigest()[:12]

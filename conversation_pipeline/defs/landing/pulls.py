@@ -1,0 +1,19 @@
+"""A pull is the reading of one partition from its first request to its published file; a killed one is resumed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from conversation_pipeline.storage import Pull, Staging
+
+RESUME_WITHIN = timedelta(hours=1)
+"""A pull left open longer ago than this is begun anew: what it read of an open day is no longer the day's truth."""
+
+
+def open_pull(staging: Staging, dataset: str, day: str, now: datetime) -> Pull:
+    """The pull that a killed run left open, if it is still fresh; else a new one."""
+    pull = staging.open_pull(dataset, day, now)
+    if pull.resumed and now - pull.started_at > RESUME_WITHIN:
+        staging.close_pull(pull)
+        return staging.open_pull(dataset, day, now)
+    return pull
