@@ -65,7 +65,8 @@ def test_an_unknown_conversation_is_counted_and_passed_over(org: Org) -> None:
 def test_what_was_under_way_when_one_failed_is_handed_on(org: Org) -> None:
     """A reading that has been paid for is not thrown away because another failed for good."""
     wanted = conversations(org, 4)
-    org.control.post("faults", conversation_identifier=wanted[0], effect={"status": 503})
+    org.control.post("faults", conversation_identifier=wanted[0], effect={"status": 400})
+    org.control.post("faults", route="conversation_data.entries", effect={"stall_seconds": 0.2})
     arrived: list[Reading] = []
 
     def failing() -> None:

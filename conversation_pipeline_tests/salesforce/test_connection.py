@@ -38,6 +38,8 @@ from conversation_pipeline_tests.salesforce.conftest import (
 GOOD = b'{"totalSize":1,"done":true,"records":[{"Id":"one"}]}'
 WHOLE = answer(GOOD)
 BODY = WHOLE.index(b"\r\n\r\n") + 4
+PADDED = answer(GOOD + b" " * 200)
+"""Good, and more than a second long when it drips."""
 CUSTOMERS_WORDS = "my-card-is-4111"
 
 
@@ -81,7 +83,7 @@ SPOILT = {
     "gzip flipped": unlengthed(flipped(gzip.compress(GOOD)), "Content-Encoding: gzip"),
     "gzip in two members": unlengthed(gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:]), "Content-Encoding: gzip"),
     "no byte at all": lambda wire, asked: wire.drip(b" ", 0.6),
-    "one byte at a time": lambda wire, asked: wire.drip(WHOLE[:BODY] + b" " * 200, 0.005),
+    "one byte at a time": lambda wire, asked: wire.drip(PADDED, 0.005),
     "HTML with status 200": says(b"<html>Maintenance</html>", headers=["Content-Type: text/html"]),
     "empty with status 200": says(b""),
     "an error body with status 200": says(b'[{"errorCode":"UNKNOWN_EXCEPTION","message":"oops"}]'),
@@ -249,6 +251,15 @@ def test_token_requests_take_a_lease(org: Org) -> None:
 def test_halves_of_characters_do_not_spoil_an_answer(body: bytes, read: str) -> None:
     """A text that was cut inside an emoji is still read; all else in the answer stays as it was."""
     assert msgspec.json.decode(readable(body)) == msgspec.json.decode(read.encode())
+
+
+def test_half_a_character_does_not_make_an_answer_incomplete(faults: FaultServer, line: Connection) -> None:
+    """Such an answer is not asked for again and again: it will not come otherwise."""
+    faults.script = [says(rb'{"totalSize":1,"done":true,"records":[{"Name":"Ann \ud83d"}]}')]
+
+    [page] = Query(line, retry=IMPATIENT).pages("SELECT Name FROM User", all_rows=False)
+
+    assert msgspec.json.decode(page.body)["records"] == [{"Name": "Ann \ufffd"}]
 
 
 @pytest.mark.parametrize(
