@@ -10,8 +10,11 @@ from conversation_pipeline.defs.assets import assets
 from conversation_pipeline.defs.partitions import daily
 from conversation_pipeline.defs.resources import resources
 from conversation_pipeline.defs.schedules import schedules
+from conversation_pipeline.defs.sensors import sensors
 from conversation_pipeline.salesforce.connection import Retry
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
+from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.custom import with_custom_fields
 from conversation_pipeline.settings import Settings, SettingsError, load_settings
 
 
@@ -28,13 +31,15 @@ def build_defs(
     """
     try:
         loaded = settings()
-        start, executor = loaded.conversation_start_date, loaded.conversation_executor
+        start, executor, custom = loaded.conversation_start_date, loaded.conversation_executor, loaded.custom_fields
     except SettingsError:
-        start, executor = None, "in_process"
+        start, executor, custom = None, "in_process", ()
     days = daily(start)
+    datasets = with_custom_fields(DATASETS, custom)
     return dg.Definitions(
-        assets=assets(days),
+        assets=assets(datasets, days),
         schedules=schedules(days),
+        sensors=sensors(datasets, days),
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if executor == "multiprocess" else dg.in_process_executor,
     )

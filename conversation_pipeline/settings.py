@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.custom import with_custom_fields
+
 
 class SettingsError(ValueError):
     """A setting is missing or wrong; the message names it and says what to do."""
@@ -78,6 +81,17 @@ class Settings(BaseSettings):
     conversation_settle_minutes: int = Field(
         30, ge=0, description="How long after a session or call has ended its entries still move."
     )
+    conversation_custom_fields: str = Field(
+        "",
+        description="Custom fields to load as well, separated by commas: MessagingSession.Region__c, or with a type "
+        "(text, integer, number, flag, date, instant): VoiceCall.Score__c:number.",
+    )
+    conversation_api_reserve: float = Field(
+        0.2, ge=0, lt=1, description="Share of the org's 24-hour API allocation that is left to others."
+    )
+    conversation_api_share: float = Field(
+        0.25, gt=0, le=1, description="Share of the org's 24-hour API allocation that one run may use."
+    )
     conversation_executor: Literal["in_process", "multiprocess"] = Field(
         "in_process", description="Dagster executor: in_process, or multiprocess for wide machines."
     )
@@ -88,6 +102,15 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"CONVERSATION_ROADS names {', '.join(unknown)}; this release knows conversation_data")
         return self
+
+    @model_validator(mode="after")
+    def _custom_fields_are_named(self) -> Settings:
+        with_custom_fields(DATASETS, self.custom_fields)
+        return self
+
+    @property
+    def custom_fields(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.conversation_custom_fields.split(",") if name.strip())
 
     @property
     def roads(self) -> tuple[str, ...]:

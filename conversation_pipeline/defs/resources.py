@@ -12,7 +12,9 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import dagster as dg
+import httpx
 
+from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.connection import Connection, Retry
 from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
@@ -49,7 +51,9 @@ class Org:
 
     @cached_property
     def query(self) -> Query:
-        connection = self._connection(self.settings.salesforce_instance_url, self._org_auth)
+        allocation = Allocation(self.settings.conversation_api_reserve, self.settings.conversation_api_share)
+        transport = AllocationTransport(httpx.HTTPTransport(), allocation)
+        connection = self._connection(self.settings.salesforce_instance_url, self._org_auth, transport)
         return Query(connection, self.settings.salesforce_api_version, self.retry)
 
     @cached_property
@@ -109,8 +113,8 @@ class Org:
             for user in self.settings.execution_users()
         ]
 
-    def _connection(self, url: str, auth: BearerAuth) -> Connection:
-        connection = Connection(url, auth, self._store, self.meter)
+    def _connection(self, url: str, auth: BearerAuth, transport: httpx.BaseTransport | None = None) -> Connection:
+        connection = Connection(url, auth, self._store, self.meter, transport=transport)
         self._open.append(connection.close)
         return connection
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce import soql
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
 from conversation_pipeline.salesforce.query import ObjectDescription, Query
-from conversation_pipeline.schemas import Dataset, Field
+from conversation_pipeline.schemas import INSTANT, Dataset, Field
 from conversation_pipeline.schemas.identifiers import record_id_18
 
 LONGEST_SESSION = timedelta(days=30)
@@ -33,18 +33,22 @@ class Selection:
 
     Attributes:
         missing: API names that are wanted and not visible; their columns stay null and are reported.
+        unfit: API names whose describe type is another than the column's; their columns stay null and are reported.
     """
 
     dataset: Dataset
     fields: tuple[Field, ...]
     missing: tuple[str, ...]
+    unfit: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset, description: ObjectDescription) -> Selection:
         wanted = [field for field in dataset.fields if field.api_name is not None]
-        visible = tuple(field for field in wanted if description.sees(str(field.api_name)))
+        visible = [field for field in wanted if description.sees(str(field.api_name))]
+        fit = [field for field in visible if _fits(field, description.types.get(str(field.api_name)))]
         missing = tuple(str(field.api_name) for field in wanted if field not in visible)
-        return cls(dataset, visible, missing)
+        unfit = tuple(str(field.api_name) for field in visible if field not in fit)
+        return cls(dataset, tuple(fit), missing, unfit)
 
     def soql(
         self, window: Window | None, *, still_going_at: datetime | None = None, changed_since: datetime | None = None
@@ -81,6 +85,22 @@ class Selection:
         if window is not None and self.dataset.partition_by is not None:
             conditions.append(soql.within(self.dataset.api_name(self.dataset.partition_by), window.start, window.end))
         return " AND ".join(conditions)
+
+
+def _fits(field: Field, describe_type: str | None) -> bool:
+    """Whether values of a describe type are values of the column; text takes everything."""
+    if describe_type is None or pa.types.is_string(field.type):
+        return True
+    return describe_type in _DESCRIBE_TYPES[field.type]
+
+
+_DESCRIBE_TYPES: dict[pa.DataType, frozenset[str]] = {
+    pa.int64(): frozenset({"int", "long"}),
+    pa.float64(): frozenset({"double", "percent", "currency", "int", "long"}),
+    pa.bool_(): frozenset({"boolean"}),
+    pa.date32(): frozenset({"date"}),
+    INSTANT: frozenset({"datetime"}),
+}
 
 
 def select(query: Query, dataset: Dataset) -> Selection:
@@ -131,6 +151,10 @@ def _converter(field: Field) -> Callable[[Any], Any]:
         return record_id_18
     if pa.types.is_timestamp(field.type):
         return datetime.fromisoformat
+    if pa.types.is_date(field.type):
+        return date.fromisoformat
+    if pa.types.is_floating(field.type):
+        return float
     if pa.types.is_integer(field.type):
         return int  # the service may write 3 as 3.0
     if pa.types.is_string(field.type):

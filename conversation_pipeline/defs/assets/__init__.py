@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from conversation_pipeline.defs.assets import conversations, off_platform, on_platform, warehouse
+from conversation_pipeline.schemas import Dataset
 
 
-def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def assets(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     return [
-        *on_platform.assets(daily),
+        *on_platform.assets(datasets, daily),
         *off_platform.assets(daily),
         *conversations.assets(daily),
-        *warehouse.assets(),
+        *warehouse.assets(datasets),
     ]

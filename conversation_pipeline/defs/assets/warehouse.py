@@ -1,41 +1,42 @@
 """The warehouse: every dataset landed in DuckDB."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import OWNERS
 from conversation_pipeline.defs.reporting import told
-from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage import Lake
 from conversation_pipeline.storage.warehouse import Warehouse
 
 
-def assets() -> list[dg.AssetsDefinition]:
-    return [warehouse_asset]
-
-
-@dg.asset(
-    name="warehouse",
-    description="All datasets as tables of one DuckDB file, replaced in one act: open readers keep what they see.",
-    group_name="warehouse",
-    owners=OWNERS,
-    kinds={"duckdb"},
-    deps=[dataset.name for dataset in DATASETS],
-    pool="warehouse",
-)
-def warehouse_asset(
-    context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], warehouse: dg.ResourceParam[Warehouse]
-) -> dg.MaterializeResult[None]:
-    with told("warehouse"):
-        landing = warehouse.land(lake, DATASETS)
-    applied = {dataset: len(partitions) for dataset, partitions in landing.applied.items()}
-    context.log.info(f"warehouse: {sum(applied.values()):,} partitions landed in {landing.seconds:.1f} s")
-    return dg.MaterializeResult(
-        metadata={
-            "partitions_landed": sum(applied.values()),
-            "partitions_by_dataset": dg.MetadataValue.json(applied),
-            "dagster/row_count": landing.rows,
-            "bytes": landing.bytes,
-            "rebuilt": landing.rebuilt,
-            "dagster/uri": str(warehouse.path),
-        }
+def assets(datasets: Sequence[Dataset]) -> list[dg.AssetsDefinition]:
+    @dg.asset(
+        name="warehouse",
+        description="All datasets as tables of one DuckDB file, replaced in one act: open readers keep what they see.",
+        group_name="warehouse",
+        owners=OWNERS,
+        kinds={"duckdb"},
+        deps=[dataset.name for dataset in datasets],
+        pool="warehouse",
     )
+    def warehouse_asset(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult[None]:
+        with told("warehouse"):
+            landing = warehouse.land(lake, datasets)
+        applied = {dataset: len(partitions) for dataset, partitions in landing.applied.items()}
+        context.log.info(f"warehouse: {sum(applied.values()):,} partitions landed in {landing.seconds:.1f} s")
+        return dg.MaterializeResult(
+            metadata={
+                "partitions_landed": sum(applied.values()),
+                "partitions_by_dataset": dg.MetadataValue.json(applied),
+                "dagster/row_count": landing.rows,
+                "bytes": landing.bytes,
+                "rebuilt": landing.rebuilt,
+                "dagster/uri": str(warehouse.path),
+            }
+        )
+
+    return [warehouse_asset]

@@ -87,6 +87,8 @@ def land_on_platform(
             return _land_nothing(landing, error)
         if selection.missing:
             log.warning(f"{dataset.name}: this org or user does not show {', '.join(selection.missing)}; left null")
+        if selection.unfit:
+            log.warning(f"{dataset.name}: {', '.join(selection.unfit)} changed their type; left null")
         asked_at = org.query.server_time()
         pull = open_pull(staging, dataset.name, day or asked_at.date().isoformat(), asked_at)
         rows = (None if full else _refreshed(landing, selection, pull)) or _pulled(landing, selection, pull)
@@ -105,7 +107,9 @@ def land_on_platform(
         **receipt_metadata(receipt, used),
         "mode": rows.mode,
         "pages": rows.pages,
-        **drift_metadata({f"missing {name}": 1 for name in selection.missing}),
+        **drift_metadata(
+            {f"missing {name}": 1 for name in selection.missing} | {f"unfit {name}": 1 for name in selection.unfit}
+        ),
     }
 
 
