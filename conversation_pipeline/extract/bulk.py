@@ -435,6 +435,8 @@ def _reason(arrow: str) -> str:
         return "holds text that is no UTF-8"
     if "Expected" in arrow or "CSV parse error" in arrow:
         return "has a row with too many or too few values, or ends within one"
+    if "Failed to parse string" in arrow:
+        return "has a value that is no whole number where one is declared"
     place = re.search(r"In CSV column #(\d+).*conversion error to ([\w\[\], =]+)", arrow)
     return f"has a value in column {place[1]} that is no {place[2]}" if place else "is no CSV"
 
@@ -483,5 +485,5 @@ _RESTARTS = 2
 _READINGS = 3
 _BATCHES_AHEAD = 16
 _LONGEST_HEADER = 64 * 2**10
-_BLOCKS = (2**22, 2**24, 2**27, 2**30)
+_BLOCKS = (2**21, 2**24, 2**27, 2**30)
 """Bytes; a block has to be longer than the longest row, and small blocks take the least memory."""

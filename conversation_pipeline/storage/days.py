@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,30 +79,22 @@ class ByDay:
 
         Most batches of a bulk result are of one day already.
         """
-        mixed: list[pa.RecordBatch] = []
-        for batch in self._gathered:
-            day = self._only_day(batch)
+        gathered, self._gathered, self._bytes = self._gathered, [], 0
+        for day, batches in groupby(gathered, self._only_day):
+            together = pa.concat_batches(list(batches))
             if day is None:
-                mixed.append(batch)
-                continue
-            yield from self._split(mixed)
-            yield day, batch
-        yield from self._split(mixed)
-        self._gathered = []
-        self._bytes = 0
+                yield from self._split(together)
+            else:
+                yield day, together
 
     def _only_day(self, batch: pa.RecordBatch) -> str | None:
+        """The day of all rows; ``None`` where they are of several, or of none."""
         column = batch.column(self._column)
         ends = pc.min_max(column).cast(_ENDS)
         first, last = ends["min"].as_py(), ends["max"].as_py()
         return self._known(first) if first == last and not column.null_count else None
 
-    def _split(self, batches: list[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Batches of several days; the list is emptied."""
-        if not batches:
-            return
-        batch = pa.concat_batches(batches)
-        batches.clear()
+    def _split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
         days = batch.column(self._column).cast(pa.date32())  # Arrow keeps instants in UTC, and floors them
         counts = pc.value_counts(days).sort(by="values")
         known = [(self._known(one["values"]), one["counts"]) for one in counts.to_pylist()]
