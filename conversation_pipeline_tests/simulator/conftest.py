@@ -88,3 +88,11 @@ def org(http: httpx.Client) -> Caller:
     """The org in its first state."""
     http.post("/simulator/reset")
     return Caller(http)
+
+
+@pytest.fixture
+def lasting(org: Caller) -> Caller:
+    """The org, with a token that outlives days."""
+    org.control("switches", token_life_seconds=10**8)
+    org.headers = {"authorization": f"Bearer {org.token()}"}
+    return org

@@ -15,10 +15,10 @@ DAY = 86_400
 
 
 @pytest.fixture
-def bulk(org):
+def bulk(lasting):
     """The org, with jobs that are complete as soon as they are created."""
-    org.control("switches", bulk_after_polls=0)
-    return org
+    lasting.control("switches", bulk_after_polls=0)
+    return lasting
 
 
 def create(org, soql=SESSIONS, **more):
@@ -399,8 +399,6 @@ def test_results_are_kept_for_seven_days(bulk):
     """
     By the clock; then the job is gone.
     """
-    bulk.control("switches", token_life_seconds=10**7)
-    bulk.headers = {"authorization": f"Bearer {bulk.token()}"}
     path = job(bulk)
     bulk.control("clock", advance_seconds=7 * DAY - 60)
     kept = bulk.get(path).status_code
@@ -496,8 +494,6 @@ def test_jobs_have_a_daily_quota(bulk):
     """
     LIMIT_EXCEEDED, deleted jobs count, and after 24 hours there is room again.
     """
-    bulk.control("switches", token_life_seconds=10**7)
-    bulk.headers = {"authorization": f"Bearer {bulk.token()}"}
     bulk.control("limits", bulk_query_jobs=1)
     bulk.delete(job(bulk))
     refused = code(create(bulk))
@@ -581,17 +577,17 @@ def test_many_rows_are_made_and_read_quickly(bulk):
     """
     Equal seeds give equal rows; a page holds its maximum.
     """
-    asked = {"sobject": "MessagingSession", "count": 20_000, "from": "2026-11-01T00:00:00Z", "seed": 5,
+    asked = {"sobject": "MessagingSession", "count": 5_000, "from": "2026-11-01T00:00:00Z", "seed": 5,
              "to": "2026-11-02T00:00:00Z"}  # fmt: skip
     bulk.control("records/generate", **asked)
     day = f"{SESSIONS} WHERE CreatedDate >= 2026-11-01T00:00:00Z AND CreatedDate < 2026-11-02T00:00:00Z"
     path = job(bulk, day)
-    first = page(bulk, path, maxRecords=8_000)
+    first = page(bulk, path, maxRecords=2_000)
     told = poll(bulk, path)["numberRecordsProcessed"]
     bulk.control("reset")
     bulk.headers = {"authorization": f"Bearer {bulk.token()}"}
     bulk.control("switches", bulk_after_polls=0)
     bulk.control("records/generate", **asked)
 
-    assert (told, first.headers["sforce-numberofrecords"]) == (20_000, "8000")
-    assert page(bulk, job(bulk, day), maxRecords=8_000).text == first.text
+    assert (told, first.headers["sforce-numberofrecords"]) == (5_000, "2000")
+    assert page(bulk, job(bulk, day), maxRecords=2_000).text == first.text
