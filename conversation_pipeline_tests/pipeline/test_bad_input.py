@@ -241,6 +241,7 @@ def test_a_conversation_that_is_unknown_later_keeps_its_entries(ready: Project, 
     """What a conversation told before stays when the API does not find it any more."""
     entries_of(ready)
     before = contents(ready)
+    control.post("clock", advance_seconds=3600)
     refuse(control, 404)
 
     assert entries_of(ready).success
