@@ -28,6 +28,8 @@ NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 IMPATIENT = Retry(attempts=3, timeout=5.0, wait_initial=0.01, wait_max=0.05)
 
+_CLIENT = httpx.Client(verify=False, timeout=30.0)  # loopback only: reading certificates for each call would take long
+
 
 @dataclass
 class Control:
@@ -36,13 +38,13 @@ class Control:
     url: str
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._checked(httpx.get(f"{self.url}/simulator/{path}", params=params))
+        return self._checked(_CLIENT.get(f"{self.url}/simulator/{path}", params=params))
 
     def post(self, path: str, **body: Any) -> Any:
-        return self._checked(httpx.post(f"{self.url}/simulator/{path}", json=body))
+        return self._checked(_CLIENT.post(f"{self.url}/simulator/{path}", json=body))
 
     def delete(self, path: str) -> Any:
-        return self._checked(httpx.delete(f"{self.url}/simulator/{path}"))
+        return self._checked(_CLIENT.delete(f"{self.url}/simulator/{path}"))
 
     def true_entries(self, day: str) -> dict[tuple[str, str], dict[str, Any]]:
         """Every entry of a day that is visible now, by conversation and entry identifier."""
@@ -141,7 +143,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
 
 
 def project_for(url: str, folder: Path) -> Project:
-    given = httpx.get(f"{url}/simulator/credentials").json()
+    given = _CLIENT.get(f"{url}/simulator/credentials").json()
     integration, *users = given["clients"]
     folder.mkdir(parents=True, exist_ok=True)
     return Project(

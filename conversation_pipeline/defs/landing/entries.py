@@ -175,7 +175,8 @@ def _readings(serving: dict[str, Staged | None], staging: Staging) -> Iterator[R
     for identifier, record in sorted(serving.items()):
         if record is not None:
             bodies = msgspec.json.decode(staging.read(record), type=list[msgspec.Raw])
-            yield ReadConversation(identifier, tuple(bytes(body) for body in bodies), record.fetched_at)
+            pages = tuple(bytes(body) for body in bodies)
+            yield ReadConversation(identifier, pages, record.fetched_at, _window_of(record))
 
 
 def _neighbours(days: Sequence[str]) -> list[str]:

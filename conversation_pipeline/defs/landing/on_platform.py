@@ -141,7 +141,7 @@ def _refreshed(landing: Landing, selection: on_platform.Selection, pull: Pull) -
     staged = _query(landing, pull, selection.soql(window, changed_since=since))
     changed = pa.Table.from_batches(list(_rows(landing, staged)), dataset.schema)
     known = lake.dataset(dataset, [str(landing.day)])
-    kept = ~pc.field("id").isin(changed["id"])
+    kept = ~pc.field("id").isin(changed["id"].combine_chunks())
     promised = org.query.count(str(dataset.sobject), selection.condition(window), all_rows=True)
     total = int(known.count_rows(filter=kept)) + changed.num_rows
     if total > promised:
