@@ -131,7 +131,7 @@ class Lake:
         self._store.sweep(place.folder, datetime.now(UTC))
         with _told(place), self._store.draft(place.file) as draft:
             told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
-            footer = self._write(place, draft, batches, promised, told)
+            footer = self._write(place, draft, batches, promised, told, self._memory)
             return self._publish(place, draft, footer)
 
     def replace_days(
@@ -186,7 +186,7 @@ class Lake:
 
             def write(day: str) -> dict[str, Any]:
                 with _told(places[day]):
-                    return self._write(places[day], drafts[day], by_day.of(day), alone, told)
+                    return self._write(places[day], drafts[day], by_day.of(day), alone, told, self._memory // _WRITERS)
 
             with ThreadPoolExecutor(_WRITERS) as threads:
                 footers = dict(zip(places, threads.map(write, places), strict=True))
@@ -301,6 +301,7 @@ class Lake:
         batches: Iterable[pa.RecordBatch],
         promised: int | None,
         origin: dict[str, Any],
+        memory: int,
     ) -> dict[str, Any]:
         """
         Write the rows to the draft and hold them against what was promised; returns the footer's receipt.
@@ -308,7 +309,7 @@ class Lake:
         dataset = place.dataset
         fit = (fitted(batch, dataset) for batch in batches)
         with closing(PartitionWriter(draft.path, dataset)) as writer:
-            for batch in in_key_order(fit, dataset, memory=self._memory, scratch=draft.scratch):
+            for batch in in_key_order(fit, dataset, memory=memory, scratch=draft.scratch):
                 writer.write(batch)
             _as_promised(writer.rows, promised)
             footer = {

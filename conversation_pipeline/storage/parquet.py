@@ -121,9 +121,13 @@ def _repeats(column: pa.ChunkedArray) -> bool:
     """Whether a dictionary pays: text or decimals of which fewer than one in twenty are new (2.4, "low")."""
     if not (pa.types.is_string(column.type) or pa.types.is_floating(column.type)):
         return False
-    few, many = column.slice(0, _GLANCE_ROWS), column.slice(0, _SAMPLE_ROWS)
-    # A glance tells most columns that do not repeat: counting 50,000 different texts costs as much as writing them.
-    return len(many) > 0 and _distinct(few) <= _GLANCE_DISTINCT * len(few) and _distinct(many) < _REPEATING * len(many)
+    # A glance tells most columns: counting 50,000 different texts costs as much as writing them.
+    glance = column.slice(0, _GLANCE_ROWS)
+    seen = _distinct(glance)
+    if seen < _REPEATING * len(glance) or seen > _GLANCE_DISTINCT * len(glance):
+        return seen < _REPEATING * len(glance)
+    sample = column.slice(0, _SAMPLE_ROWS)
+    return _distinct(sample) < _REPEATING * len(sample)
 
 
 def _distinct(column: pa.ChunkedArray) -> int:
