@@ -59,6 +59,9 @@ def test_the_clock_stands_still_once_set_and_runs_when_let_go(org):
         ("limits", {"entry_requests": -1}),
         ("hide", {"object": "VoiceCall", "fields": ["NoSuchColumn"]}),
         ("records", {"update": [{"Id": "005AA0000000zzz"}]}),
+        ("records/generate", {"sobject": "User", "count": 5}),
+        ("records/generate", {"sobject": "User", "count": 0, "from": "2026-11-01T00:00Z", "to": "2026-11-02T00:00Z"}),
+        ("records/generate", {"sobject": "User", "count": 5, "from": "2026-11-02T00:00Z", "to": "2026-11-01T00:00Z"}),
         ("entries", {"conversationIdentifier": "nobody", "entries": [{}]}),
     ],
 )
@@ -231,10 +234,11 @@ def test_it_runs_in_a_process_of_its_own(tmp_path):
     The ready file holds the URL once the org answers.
     """
     ready = tmp_path / "url"
-    command = [sys.executable, "-m", "conversation_pipeline.simulator", "--ready-file", str(ready), "--seed", "5"]
+    command = [sys.executable, "-m", "conversation_pipeline.simulator", "--ready-file", str(ready), "--seed", "5",
+               "--conversations-per-day", "1"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not ready.exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert httpx.get(f"{ready.read_text()}/simulator/").json()["seed"] == 5

@@ -115,6 +115,7 @@ def test_reset_takes_the_schema_back(org):
         {"object": "User", "add": {"name": "X__c", "type": "hologram"}},
         {"object": "User", "remove": "SystemModstamp"},
         {"object": "User", "rename": "Name"},
+        {"object": "User", "add": "X__c"},
     ],
 )
 def test_schema_changes_that_make_no_sense_are_refused(org, body):

@@ -42,6 +42,8 @@ def alter(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(asked) - set(steps) - {"object"})
     if unknown or len(asked) < 2:
         raise ValueError(f"give `object` and some of {', '.join(steps)}")
+    if not all(isinstance(asked[name], str if name == "remove" else dict) for name in steps if name in asked):
+        raise ValueError("`remove` is a name; `add`, `change` and `picklist` are objects")
     for name, step in steps.items():
         if name in asked:
             sobject = step(org, sobject, asked[name])

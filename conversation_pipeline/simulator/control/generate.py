@@ -33,6 +33,8 @@ def generate(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
       ValueError: no such object, a count out of range, or a span that is empty.
     """
     sobject = sobject_of(org, asked.get("sobject"))
+    if not all(isinstance(asked.get(name), str) for name in ("from", "to")):
+        raise ValueError("`from` and `to` are date-times, such as 2026-11-20T12:00:00Z")
     count, start, end = asked.get("count"), utc_seconds(asked["from"]), utc_seconds(asked["to"])
     if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= MOST_ROWS:
         raise ValueError(f"count is a number from 1 to {MOST_ROWS}")
@@ -42,7 +44,7 @@ def generate(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     world.reach(end)
     rng = random.Random(f"generate/{asked.get('seed', 0)}/{sobject.name}")
     delays = {field.name: _delay(field) for field in sobject.fields if field.type == "datetime" and not field.system}
-    patterns = _patterns(org, sobject, rng, min(count, _PATTERNS))
+    patterns = _patterns(org, sobject, rng, min(count, _PATTERNS), start)
     first, created_by = world.numbers_by_hand(count), world.cast.integration_user_id
     named = sobject.name_field == "Name"
     for number, at in enumerate(sorted(rng.choices(range(start, end), k=count)), start=first):
@@ -66,8 +68,8 @@ def _delay(field: Field) -> int:
     return _STEP * 10 if "End" in field.name else _STEP
 
 
-def _patterns(org: Org, sobject: SObject, rng: random.Random, count: int) -> list[Row]:
-    draws = {field.name: _drawing(org, field) for field in sobject.fields if _is_drawn(field, sobject)}
+def _patterns(org: Org, sobject: SObject, rng: random.Random, count: int, start: int) -> list[Row]:
+    draws = {field.name: _drawing(org, field, start) for field in sobject.fields if _is_drawn(field, sobject)}
     return [{name: draw(rng) for name, draw in draws.items()} for _ in range(count)]
 
 
@@ -77,11 +79,11 @@ def _is_drawn(field: Field, sobject: SObject) -> bool:
     return field.type not in _NOT_DRAWN and (field.type != "reference" or not field.nillable)
 
 
-def _drawing(org: Org, field: Field) -> Draw:
+def _drawing(org: Org, field: Field, start: int) -> Draw:
     """How a value of that column is drawn, by its describe type."""
     match field.type:
         case "reference":
-            ids = _pool(org, field)
+            ids = _pool(org, field, start)
             return lambda rng: rng.choice(ids)
         case "picklist":
             values = field.picklist or (None,)
@@ -97,11 +99,13 @@ def _drawing(org: Org, field: Field) -> Draw:
             return lambda rng: f"{label} {rng.randrange(10_000)}"[:length]
 
 
-def _pool(org: Org, field: Field) -> list[str]:
-    """Records that a required lookup can point at; where the org shows none, ids of records that it does not show."""
+def _pool(org: Org, field: Field, start: int) -> list[str]:
+    """Records that a required lookup can point at: some that were there before, else ids that lead nowhere."""
     for target in (*(t for t in field.reference_to if t == "User"), *field.reference_to):
-        found = [record.id for record in org.world.records_of(target)[:_POOL]] if target in org.schema else []
+        records = org.world.records_of(target) if target in org.schema else []
+        found = [record.id for record in records if record.changes[0].at <= start and not record.drawn][:_POOL]
         if found:
             return found
-    prefix = POINTED_AT.get(field.reference_to[0], "0XX")
+    target = field.reference_to[0]
+    prefix = org.schema[target].key_prefix if target in org.schema else POINTED_AT.get(target, "0XX")
     return [record_id(prefix, number) for number in range(_POOL)]
