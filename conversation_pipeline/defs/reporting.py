@@ -55,17 +55,26 @@ def days_of(context: dg.AssetExecutionContext) -> list[str]:
 
 
 def materialize_days(context: dg.AssetExecutionContext, land: Callable[[str], Metadata]) -> None:
+    """Lands the run's partitions one after another; see ``materialize_landed``."""
+    name = context.asset_key.to_user_string()
+
+    def landed() -> Iterator[tuple[str, Metadata]]:
+        for day in days_of(context):
+            with told(name, day):
+                yield day, land(day)
+
+    materialize_landed(context, landed())
+
+
+def materialize_landed(context: dg.AssetExecutionContext, landed: Iterator[tuple[str, Metadata]]) -> None:
     """
-    Lands the run's partitions one after another; those that are finished stay finished when a later one fails.
+    Records partitions as they are landed; those that are finished stay finished when a later one fails.
 
     A run over a range records nothing of its own when it fails (dagster#17836), so that is done here.
     """
     done: dict[str, Metadata] = {}
-    name = context.asset_key.to_user_string()
     try:
-        for day in days_of(context):
-            with told(name, day):
-                done[day] = land(day)
+        done.update(landed)
     except Exception:
         for day, metadata in done.items():
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=day, metadata=metadata))

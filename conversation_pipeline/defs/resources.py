@@ -16,6 +16,7 @@ import httpx
 
 from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
+from conversation_pipeline.salesforce.bulk import Bulk
 from conversation_pipeline.salesforce.connection import Connection, Retry
 from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
@@ -37,11 +38,14 @@ class Org:
     Attributes:
         meter: What all of them have asked for so far.
         rate: Allowance of one execution user; replaced where Salesforce granted another, or scaled.
+        bulk_from_rows: Rows from which a bulk job is used: it costs seven calls or so, a REST query one for each
+            2,000 rows.
     """
 
     settings: Settings
     retry: Retry = field(default_factory=Retry)
     rate: Limit = CONVERSATION_DATA
+    bulk_from_rows: int = 10_000
     meter: Meter = field(default_factory=Meter)
     _open: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
@@ -51,10 +55,17 @@ class Org:
 
     @cached_property
     def query(self) -> Query:
+        return Query(self._org_connection, self.settings.salesforce_api_version, self.retry)
+
+    @cached_property
+    def bulk(self) -> Bulk:
+        return Bulk(self._org_connection, self.settings.salesforce_api_version, self.retry)
+
+    @cached_property
+    def _org_connection(self) -> Connection:
         allocation = Allocation(self.settings.conversation_api_reserve, self.settings.conversation_api_share)
         transport = AllocationTransport(httpx.HTTPTransport(), allocation)
-        connection = self._connection(self.settings.salesforce_instance_url, self._org_auth, transport)
-        return Query(connection, self.settings.salesforce_api_version, self.retry)
+        return self._connection(self.settings.salesforce_instance_url, self._org_auth, transport)
 
     @cached_property
     def conversation_data(self) -> ConversationData:

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.changes import changed_days, count_by_day, days_that_differ
-from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.extract.windows import Window, unbroken
 from conversation_pipeline.salesforce.errors import ObjectUnavailable, RequestRefused, SalesforceError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.settings import SettingsError
@@ -92,9 +92,9 @@ def run_requests(dataset: Dataset, days: Iterable[str], daily: dg.DailyPartition
     return [
         dg.RunRequest(
             asset_selection=[dg.AssetKey(dataset.name)],
-            tags={"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end},
+            tags={"dagster/asset_partition_range_start": run[0], "dagster/asset_partition_range_end": run[-1]},
         )
-        for start, end in _ranges(day for day in days if day >= first)
+        for run in unbroken(day for day in days if day >= first)
     ]
 
 
@@ -125,14 +125,3 @@ def _days_that_differ(dataset: Dataset, org: Org, lake: Lake) -> set[str]:
 def _days_of(dataset: Dataset, ids: Sequence[str], lake: Lake) -> set[str]:
     rows = lake.dataset(dataset).to_table(columns=[str(dataset.partition_by)], filter=pc.field("id").isin(list(ids)))
     return {instant.date().isoformat() for instant in rows[str(dataset.partition_by)].to_pylist()}
-
-
-def _ranges(days: Iterable[str]) -> list[tuple[str, str]]:
-    ranges: list[tuple[str, str]] = []
-    for day in sorted(set(days)):
-        before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
-        if ranges and ranges[-1][1] == before:
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((day, day))
-    return ranges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -30,6 +31,17 @@ class Window:
 
     def spanning(self, other: Window) -> Window:
         return Window(min(self.start, other.start), max(self.end, other.end))
+
+
+def unbroken(days: Iterable[str]) -> list[list[str]]:
+    """Days as runs in which each follows the one before."""
+    runs: list[list[str]] = []
+    for day in sorted(set(days)):
+        if runs and Window.of_day(runs[-1][-1]).end == Window.of_day(day).start:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

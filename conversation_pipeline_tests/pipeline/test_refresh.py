@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from conversation_pipeline.defs.landing import land_on_platform
+from conversation_pipeline.defs.landing import Landing, land_days
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.defs.sensors import look
 from conversation_pipeline.schemas.messaging import MESSAGING_DELIVERY_ERRORS
@@ -43,16 +43,9 @@ class Reader:
     def land(self, *, full: bool = False) -> dict[str, Any]:
         with closing(Org(self.project.settings(), IMPATIENT)) as org:
             org.query.rows_a_page = 200
-            return land_on_platform(
-                DATASET,
-                DAY,
-                org=org,
-                lake=self.lake,
-                staging=Staging(str(self.folder / "staging")),
-                run_id="test",
-                log=logging.getLogger(__name__),
-                full=full,
-            )
+            staging = Staging(str(self.folder / "staging"))
+            landing = Landing(DATASET, org, self.lake, staging, "test", logging.getLogger(__name__), full)
+            return dict(land_days(landing, [DAY]))[DAY]
 
     def look(self, seen: dict[str, str]) -> tuple[set[str], dict[str, str]]:
         with closing(Org(self.project.settings(), IMPATIENT)) as org:

@@ -1,13 +1,13 @@
 """On-platform datasets: one asset for each object, by SOQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
 from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.assets.common import options
-from conversation_pipeline.defs.landing import land_on_platform
-from conversation_pipeline.defs.reporting import Metadata, materialize_days, told
+from conversation_pipeline.defs.landing import Landing, land_days, land_snapshot
+from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_landed, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.on_platform import select
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
@@ -44,21 +44,15 @@ def by_day(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         staging: dg.ResourceParam[Staging],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         schema = _Schema(context, dataset, salesforce)
+        landing = Landing(dataset, salesforce, lake, staging, context.run.run_id, context.log, config.full)
+        days = days_of(context)
 
-        def land(day: str) -> Metadata:
-            landed = land_on_platform(
-                dataset,
-                day,
-                org=salesforce,
-                lake=lake,
-                staging=staging,
-                run_id=context.run.run_id,
-                log=context.log,
-                full=config.full,
-            )
-            return landed | schema.remembered()
+        def landed() -> Iterator[tuple[str, Metadata]]:
+            with told(dataset.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
+                for day, metadata in land_days(landing, days):
+                    yield day, metadata | schema.remembered()
 
-        materialize_days(context, land)
+        materialize_landed(context, landed())
         return dg.MaterializeResult(check_results=[schema.check_result()])
 
     return asset
@@ -74,9 +68,8 @@ def snapshot(dataset: Dataset) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         schema = _Schema(context, dataset, salesforce)
         with told(dataset.name):
-            metadata = land_on_platform(
-                dataset, None, org=salesforce, lake=lake, staging=staging, run_id=context.run.run_id, log=context.log
-            )
+            landing = Landing(dataset, salesforce, lake, staging, context.run.run_id, context.log)
+            metadata = land_snapshot(landing)
         return dg.MaterializeResult(metadata=metadata | schema.remembered(), check_results=[schema.check_result()])
 
     return asset

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,14 +23,16 @@ import pyarrow.compute as pc
 from conversation_pipeline.defs.landing.pulls import open_pull
 from conversation_pipeline.defs.reporting import Metadata, drift_metadata, receipt_metadata
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.extract import on_platform
+from conversation_pipeline.extract import bulk, on_platform
 from conversation_pipeline.extract.changes import OVERLAP
-from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.extract.windows import Window, unbroken
 from conversation_pipeline.kill_points import KillPoint, at
-from conversation_pipeline.salesforce.errors import LocatorLost, ObjectUnavailable
+from conversation_pipeline.salesforce.errors import BulkUnavailable, LocatorLost, ObjectUnavailable, WindowTooLarge
 from conversation_pipeline.salesforce.query import StagedPage
+from conversation_pipeline.salesforce.transport import Meter
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage import Lake, Pull, Receipt, Staged, Staging
+from conversation_pipeline.storage.notes import Notes
 
 _QUERY_RESTARTS = 3
 _REQUESTS_OF_A_REFRESH = 2  # the changed rows and the count
@@ -37,24 +40,25 @@ _REQUESTS_OF_A_REFRESH = 2  # the changed rows and the count
 
 @dataclass(frozen=True)
 class Landing:
-    """What the landing of one partition works with."""
+    """
+    What the landing of one on-platform dataset works with.
+
+    Attributes:
+        full: Pull whole partitions even where a refresh would do.
+    """
 
     dataset: Dataset
-    day: str | None
     org: Org
     lake: Lake
     staging: Staging
     run_id: str
     log: logging.Logger
-
-    @property
-    def window(self) -> Window | None:
-        return None if self.day is None else Window.of_day(self.day)
+    full: bool = False
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A partition's rows, how many the org says there are, and how they were come by."""
+    """Rows of a day or a run of days, how many the org says there are, and how they were come by."""
 
     batches: Iterable[pa.RecordBatch]
     promised: int
@@ -62,96 +66,184 @@ class Rows:
     mode: str
 
 
-def land_on_platform(
-    dataset: Dataset,
-    day: str | None,
-    *,
-    org: Org,
-    lake: Lake,
-    staging: Staging,
-    run_id: str,
-    log: logging.Logger,
-    full: bool = False,
-) -> Metadata:
-    """
-    One partition (or the snapshot) of an on-platform dataset: queried, staged, typed, published.
+class _BetterInBulk(Exception):
+    """A REST query turned out to have so many rows that a bulk job costs fewer calls."""
 
-    Args:
-        full: Pull the whole partition even where a refresh would do.
-    """
-    landing = Landing(dataset, day, org, lake, staging, run_id, log)
-    with org.meter.measured() as used:
+
+def land_snapshot(landing: Landing) -> Metadata:
+    """A dataset without partitions, as it is now."""
+    with landing.org.meter.measured() as used:
         try:
-            selection = on_platform.select(org.query, dataset)
+            selection = _selected(landing)
         except ObjectUnavailable as error:
-            return _land_nothing(landing, error)
-        if selection.missing:
-            log.warning(f"{dataset.name}: this org or user does not show {', '.join(selection.missing)}; left null")
-        if selection.unfit:
-            log.warning(f"{dataset.name}: {', '.join(selection.unfit)} changed their type; left null")
-        asked_at = org.query.server_time()
-        pull = open_pull(staging, dataset.name, day or asked_at.date().isoformat(), asked_at)
-        rows = (None if full else _refreshed(landing, selection, pull)) or _pulled(landing, selection, pull)
-        receipt = lake.replace(
-            dataset,
-            day,
-            rows.batches,
-            run_id=run_id,
-            road="soql",
-            promised=rows.promised,
-            provenance={"asked_at": asked_at.isoformat(), "selection": _digest(selection.soql(None))},
+            return _land_nothing(landing, None, error)
+        asked_at = landing.org.query.server_time()
+        pull = open_pull(landing.staging, landing.dataset.name, asked_at.date().isoformat(), asked_at)
+        rows = _by_rest(landing, selection, pull, None)
+        receipt = landing.lake.replace(
+            landing.dataset, None, rows.batches, promised=rows.promised, **_origin(landing, selection, asked_at, "soql")
         )
-        staging.close_pull(pull)
-        at(KillPoint.PULL_CLOSED)
-    return {
-        **receipt_metadata(receipt, used),
-        "mode": rows.mode,
-        "pages": rows.pages,
-        **drift_metadata(
-            {f"missing {name}": 1 for name in selection.missing} | {f"unfit {name}": 1 for name in selection.unfit}
-        ),
-    }
+        _close(landing, pull)
+    return _metadata(receipt, selection, rows, used)
 
 
-def _land_nothing(landing: Landing, error: ObjectUnavailable) -> Metadata:
+def land_days(landing: Landing, days: Sequence[str]) -> Iterator[tuple[str, Metadata]]:
+    """
+    Days of an on-platform dataset, each with its metadata as soon as it is published: queried, staged, typed.
+
+    A day that the lake holds is refreshed where that costs fewer calls; the others are pulled together, one query or
+    one bulk job for each unbroken run of days. What a run of days cost stands in the metadata of its first day.
+    """
+    try:
+        selection = _selected(landing)
+    except ObjectUnavailable as error:
+        for day in days:
+            yield day, _land_nothing(landing, day, error)
+        return
+    left = []
+    for day in days:
+        refreshed = None if landing.full else _refresh(landing, selection, day)
+        if refreshed is None:
+            left.append(day)
+        else:
+            yield day, refreshed
+    for run in unbroken(left):
+        yield from _pull(landing, selection, run).items()
+
+
+def _selected(landing: Landing) -> on_platform.Selection:
+    selection = on_platform.select(landing.org.query, landing.dataset)
+    name = landing.dataset.name
+    if selection.missing:
+        landing.log.warning(f"{name}: this org or user does not show {', '.join(selection.missing)}; left null")
+    if selection.unfit:
+        landing.log.warning(f"{name}: {', '.join(selection.unfit)} changed their type; left null")
+    return selection
+
+
+def _land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) -> Metadata:
     """An object that the org lacks is an empty dataset; but a lost permission never empties what is there already."""
     dataset, lake = landing.dataset, landing.lake
-    there = lake.receipt(dataset, landing.day)
+    there = lake.receipt(dataset, day)
     if there is not None and there.rows:
         raise error
     landing.log.warning(f"{dataset.name}: {error}. The partition is published without rows.")
-    receipt = lake.replace(dataset, landing.day, [], run_id=landing.run_id, road="soql", promised=0)
+    receipt = lake.replace(dataset, day, [], run_id=landing.run_id, road="soql", promised=0)
     return {**receipt_metadata(receipt), **drift_metadata({f"missing object {dataset.sobject}": 1})}
 
 
-def _pulled(landing: Landing, selection: on_platform.Selection, pull: Pull) -> Rows:
-    """All rows of the partition, from the org or from what a killed run had staged of them."""
-    soql = selection.soql(landing.window)
-    staged = _staged_pages(pull, soql, landing.staging) or _query(landing, pull, soql)
+def _pull(landing: Landing, selection: on_platform.Selection, days: Sequence[str]) -> dict[str, Metadata]:
+    """An unbroken run of days, as a whole: by REST query, or by bulk job where that costs fewer calls."""
+    org, dataset = landing.org, landing.dataset
+    window = Window.of_day(days[0]).spanning(Window.of_day(days[-1]))
+    with org.meter.measured() as used:
+        asked_at = org.query.server_time()
+        pull = open_pull(landing.staging, dataset.name, days[0], asked_at)
+        try:
+            rows = _by_rest(landing, selection, pull, window, most=org.bulk_from_rows)
+        except _BetterInBulk:
+            receipts, rows = _in_bulk(landing, selection, pull, days, asked_at)
+        else:
+            receipts = _replace_days(landing, selection, days, asked_at, "soql", rows)
+        _close(landing, pull)
+    spent = [used, *[Meter() for _ in days[1:]]]
+    return {day: _metadata(receipts[day], selection, rows, cost) for day, cost in zip(days, spent, strict=True)}
+
+
+def _in_bulk(
+    landing: Landing, selection: on_platform.Selection, pull: Pull, days: Sequence[str], asked_at: datetime
+) -> tuple[dict[str, Receipt], Rows]:
+    """One job for the run of days; by REST after all where the org's Bulk API does not take the object."""
+    counted: list[Rows] = []
+
+    def into(batches: Iterator[pa.RecordBatch], promised: int) -> dict[str, Receipt]:
+        rows = Rows(batches, promised, 0, "bulk job")
+        counted.append(rows)
+        return _replace_days(landing, selection, days, asked_at, bulk.ROAD, rows)
+
+    road = bulk.BulkRoad(landing.org.bulk, Notes(landing.org.settings.conversation_staging, "bulk_jobs"))
+    try:
+        return road.land(selection, days, into), counted[-1]
+    except (BulkUnavailable, WindowTooLarge) as error:
+        landing.log.info(f"{landing.dataset.name}: {error}; read by REST query instead")
+    window = Window.of_day(days[0]).spanning(Window.of_day(days[-1]))
+    rows = _by_rest(landing, selection, pull, window)
+    return _replace_days(landing, selection, days, asked_at, "soql", rows), rows
+
+
+def _replace_days(
+    landing: Landing, selection: on_platform.Selection, days: Sequence[str], asked_at: datetime, road: str, rows: Rows
+) -> dict[str, Receipt]:
+    origin = _origin(landing, selection, asked_at, road)
+    return landing.lake.replace_days(landing.dataset, days, rows.batches, promised=rows.promised, **origin)
+
+
+def _by_rest(
+    landing: Landing, selection: on_platform.Selection, pull: Pull, window: Window | None, most: int | None = None
+) -> Rows:
+    """All rows of the window, from the org or from what a killed run had staged of them."""
+    soql = selection.soql(window)
+    staged = _staged_pages(pull, soql, landing.staging) or _query(landing, pull, soql, most)
     return Rows(_rows(landing, staged), _promised(staged), len(staged), "full pull")
 
 
-def _refreshed(landing: Landing, selection: on_platform.Selection, pull: Pull) -> Rows | None:
-    """The partition in the lake with the changes since it was read; ``None`` where a full pull is due or cheaper."""
-    dataset, lake, org, window = landing.dataset, landing.lake, landing.org, landing.window
-    there = lake.receipt(dataset, landing.day)
-    if there is None or window is None or not _can_be_refreshed(there, selection, org.query.rows_a_page):
+def _refresh(landing: Landing, selection: on_platform.Selection, day: str) -> Metadata | None:
+    """The day in the lake with the changes since it was read; ``None`` where a full pull is due or cheaper."""
+    there = landing.lake.receipt(landing.dataset, day)
+    if there is None or not _can_be_refreshed(there, selection, landing.org.query.rows_a_page):
         return None
+    with landing.org.meter.measured() as used:
+        asked_at = landing.org.query.server_time()
+        pull = open_pull(landing.staging, landing.dataset.name, day, asked_at)
+        rows = _refreshed(landing, selection, pull, there)
+        if rows is None:
+            return None
+        receipt = landing.lake.replace(
+            landing.dataset, day, rows.batches, promised=rows.promised, **_origin(landing, selection, asked_at, "soql")
+        )
+        _close(landing, pull)
+    return _metadata(receipt, selection, rows, used)
+
+
+def _refreshed(landing: Landing, selection: on_platform.Selection, pull: Pull, there: Receipt) -> Rows | None:
+    """The day's rows with their changes, if they add up to the org's count."""
+    dataset, org, window = landing.dataset, landing.org, Window.of_day(pull.day)
     since = datetime.fromisoformat(there.provenance["asked_at"]) - OVERLAP
     staged = _query(landing, pull, selection.soql(window, changed_since=since))
     changed = pa.Table.from_batches(list(_rows(landing, staged)), dataset.schema)
-    known = lake.dataset(dataset, [str(landing.day)])
+    known = landing.lake.dataset(dataset, [pull.day])
     kept = ~pc.field("id").isin(changed["id"].combine_chunks())
     promised = org.query.count(str(dataset.sobject), selection.condition(window), all_rows=True)
     total = int(known.count_rows(filter=kept)) + changed.num_rows
     if total > promised:
-        alive = _ids(landing, selection, window)
-        kept &= pc.field("id").isin(alive)
+        kept &= pc.field("id").isin(_ids(landing, selection, window))
         total = int(known.count_rows(filter=kept)) + changed.num_rows
     if total != promised:
         return None
     batches = _chained(known.to_batches(filter=kept), changed)
     return Rows(batches, promised, len(staged), f"refresh of {changed.num_rows:,} changed rows")
+
+
+def _origin(landing: Landing, selection: on_platform.Selection, asked_at: datetime, road: str) -> dict[str, Any]:
+    """What a receipt says of where its rows came from, and what the next refresh begins with."""
+    provenance = {"asked_at": asked_at.isoformat(), "selection": _digest(selection.soql(None))}
+    return {"run_id": landing.run_id, "road": road, "provenance": provenance}
+
+
+def _close(landing: Landing, pull: Pull) -> None:
+    landing.staging.close_pull(pull)
+    at(KillPoint.PULL_CLOSED)
+
+
+def _metadata(receipt: Receipt, selection: on_platform.Selection, rows: Rows, used: Meter) -> Metadata:
+    missing = {f"missing {name}": 1 for name in selection.missing}
+    unfit = {f"unfit {name}": 1 for name in selection.unfit}
+    return {
+        **receipt_metadata(receipt, used),
+        "mode": rows.mode,
+        "pages": rows.pages,
+        **drift_metadata(missing | unfit),
+    }
 
 
 def _can_be_refreshed(there: Receipt, selection: on_platform.Selection, rows_a_page: int) -> bool:
@@ -177,21 +269,25 @@ def _rows(landing: Landing, staged: list[Staged]) -> Iterator[pa.RecordBatch]:
     return (on_platform.to_batch(landing.staging.read(page), landing.dataset) for page in staged)
 
 
-def _query(landing: Landing, pull: Pull, soql: str) -> list[Staged]:
+def _query(landing: Landing, pull: Pull, soql: str, most: int | None = None) -> list[Staged]:
     """All pages, staged; a query whose locator is lost is asked again from the start, so that nothing is doubled."""
     for restart in range(_QUERY_RESTARTS + 1):
         try:
-            return _stage_pages(pull, soql, landing.org.query.pages(soql, all_rows=True), landing.staging)
+            return _stage_pages(pull, soql, landing.org.query.pages(soql, all_rows=True), landing.staging, most)
         except LocatorLost:
             if restart == _QUERY_RESTARTS:
                 raise
     raise AssertionError("the last restart raises")
 
 
-def _stage_pages(pull: Pull, soql: str, pages: Iterator[StagedPage], staging: Staging) -> list[Staged]:
+def _stage_pages(
+    pull: Pull, soql: str, pages: Iterator[StagedPage], staging: Staging, most: int | None
+) -> list[Staged]:
     attempt = uuid.uuid4().hex[:8]
     staged: list[Staged] = []
     for number, page in enumerate(pages):
+        if most is not None and page.total_size > most:
+            raise _BetterInBulk
         label = (_digest(soql), attempt, f"{number:05}", str(page.total_size))
         staged.append(staging.put(pull.dataset, pull.day, label, page.body, fetched_at=page.server_time))
         at(KillPoint.READING_STAGED)
