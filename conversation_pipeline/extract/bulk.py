@@ -32,6 +32,7 @@ import pyarrow.csv as pacsv
 from conversation_pipeline.extract.on_platform import Selection
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.kill_points import KillPoint, at
+from conversation_pipeline.salesforce import soql
 from conversation_pipeline.salesforce.bulk import Bulk, QueryJob, ResultPage
 from conversation_pipeline.salesforce.errors import IncompleteAnswer, JobFailed, LocatorLost, WindowTooLarge
 from conversation_pipeline.schemas import Dataset, Field
@@ -120,12 +121,12 @@ class BulkRoad:
 
     def _complete(self, selection: Selection, window: Window | None) -> Iterator[_Kept]:
         """Complete jobs that together answer for the window: one, or as many as the org makes of it."""
-        soql = _unordered(selection.soql(window))
-        name = _name(selection.dataset, soql)
+        query = _soql(selection, window)
+        name = _name(selection.dataset, query)
         note = self.notes.read(name) or {}
         if not note.get("split"):
             try:
-                yield _Kept(name, self._resumed(name, note) or self._begun(name, soql, selection.dataset))
+                yield _Kept(name, self._resumed(name, note) or self._begun(name, query, selection.dataset))
                 return
             except WindowTooLarge:
                 if window is None or window.end - window.start <= SHORTEST_WINDOW:
@@ -147,13 +148,13 @@ class BulkRoad:
             self.notes.remove(name)
             return None
 
-    def _begun(self, name: str, soql: str, dataset: Dataset) -> QueryJob:
+    def _begun(self, name: str, query: str, dataset: Dataset) -> QueryJob:
         sobject = str(dataset.sobject)
         left = self.notes.read(name)
         if left is not None:  # a run died between asking for a job and noting its id
             self.bulk.end_orphans(sobject, all_rows=True, within=_age(left), held=self._held())
         self._note(name, dataset)
-        job = self.bulk.create(soql, sobject, all_rows=True, held=self._held())
+        job = self.bulk.create(query, sobject, all_rows=True, held=self._held())
         at(KillPoint.BULK_JOB_CREATED)
         self._note(name, dataset, job_id=job.id)
         try:
@@ -348,13 +349,14 @@ def _halves(window: Window) -> tuple[Window, Window]:
     return Window(window.start, cut), Window(cut, window.end)
 
 
-def _unordered(soql: str) -> str:
+def _soql(selection: Selection, window: Window | None) -> str:
     """Without ``ORDER BY``, which switches PK chunking off and makes wide windows time out [doc]."""
-    return soql.rpartition(" ORDER BY ")[0] or soql
+    names = [str(field.api_name) for field in selection.fields]
+    return soql.select(names, str(selection.dataset.sobject), where=selection.condition(window))
 
 
-def _name(dataset: Dataset, soql: str) -> str:
-    return f"{dataset.name}-{hashlib.sha256(soql.encode()).hexdigest()[:16]}"
+def _name(dataset: Dataset, query: str) -> str:
+    return f"{dataset.name}-{hashlib.sha256(query.encode()).hexdigest()[:16]}"
 
 
 def _age(note: dict[str, Any]) -> timedelta:
