@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo ui test check format lint types contracts docs docs-check bench clean
+.PHONY: demo ui test strangers check format lint types contracts docs docs-check bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/conversation-pipeline demo
@@ -36,6 +36,9 @@ docs: $(VENV)/.ready-dev
 docs-check: $(VENV)/.ready-dev
 	$(BIN)/python docs/generate.py --check
 
+strangers: $(VENV)/.ready-strangers
+	$(BIN)/python -m pytest -m strangers conversation_pipeline_tests/strangers
+
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.saturation
 
@@ -48,6 +51,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.ready-strangers: $(VENV)/.ready-dev conversation_pipeline_tests/strangers/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-r conversation_pipeline_tests/strangers/requirements.txt
 	@touch $@
 
 clean:
