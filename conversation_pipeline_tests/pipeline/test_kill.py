@@ -19,6 +19,7 @@ from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Staging
 from conversation_pipeline.storage.sql import sql
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, Control, Project, project_for
+from conversation_pipeline_tests.extract import test_bulk
 from conversation_pipeline_tests.pipeline.processes import killed
 
 DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in (2, 3)]
@@ -50,8 +51,9 @@ KILLS = [
 ]
 """Which asset is killed, where, and at the how-manieth passage."""
 
-every_kill = pytest.mark.parametrize(("asset", "point", "passage"), [kill for kill in KILLS if kill[0] != WAREHOUSE])
-every_entries_kill = pytest.mark.parametrize(("point", "passage"), [kill[1:] for kill in KILLS if kill[0] == ENTRIES])
+every_kill = pytest.mark.parametrize(
+    ("asset", "point", "passage"), [kill for kill in KILLS if kill[0] in (ON_PLATFORM, MODEL)]
+)
 every_landing_kill = pytest.mark.parametrize("point", [kill[1] for kill in KILLS if kill[0] == WAREHOUSE])
 
 
@@ -89,6 +91,30 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(running.url, undisturbed)
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """A project whose entries were read by a run that was killed, and by a second one."""
+
+    project: Project
+    staged_by_the_first: set[str]
+    asked_by_the_second: set[str]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[kill[1:] for kill in KILLS if kill[0] == ENTRIES],
+    ids=lambda kill: f"{kill[0]}-{kill[1]}",
+)
+def resumed(world: World, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Resumed:
+    point, passage = request.param
+    project = world.project(tmp_path_factory.mktemp("resumed") / "project", before=ENTRIES)
+    assert killed(project, [ENTRIES], DAYS, point, passage) == -signal.SIGKILL
+    staged = staged_entries(project)
+    world.control.post("counters/reset")
+    project.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES])
+    return Resumed(project, staged, set(world.control.entry_requests()))
+
+
 def contents(project: Project, *assets: str) -> dict[tuple[str, str | None], tuple[int, str]]:
     """Rows and content hash of every partition of some datasets, or of all."""
     return {
@@ -121,8 +147,11 @@ def left_over(project: Project) -> list[Path]:
 
 
 def test_every_kill_point_is_tested() -> None:
-    """The kill points that are declared are those that are tested, no more and no less."""
-    assert {point for _, point, _ in KILLS} == set(KillPoint)
+    """The kill points that are declared are those that are tested, here or with the bulk road, no more and no less."""
+    [bulk_kills] = test_bulk.test_run_again_after_a_kill.pytestmark
+    in_bulk = {point for point, *_ in bulk_kills.args[1]}
+
+    assert {point for _, point, _ in KILLS} | in_bulk == set(KillPoint)
 
 
 @every_kill
@@ -161,17 +190,14 @@ def test_readers_of_a_killed_landing_see_all_or_nothing_of_it(world: World, tmp_
     assert landed(project) == (removed if point == KillPoint.WAREHOUSE_RENAMED else full)
 
 
-@every_entries_kill
-def test_what_was_staged_is_not_asked_for_twice(world: World, tmp_path: Path, point: KillPoint, passage: int) -> None:
+def test_entries_read_again_after_a_kill(world: World, resumed: Resumed) -> None:
+    """After ``kill -9`` and a second run, the days' entries are row for row those of an undisturbed run."""
+    assert contents(resumed.project, ENTRIES) == contents(world.undisturbed, ENTRIES)
+
+
+def test_what_was_staged_is_not_asked_for_twice(world: World, resumed: Resumed) -> None:
     """The second run asks for all conversations but those that the killed one had staged."""
-    project = world.project(tmp_path / "project", before=ENTRIES)
-    killed(project, [ENTRIES], DAYS, point, passage)
-    staged = staged_entries(project)
-    world.control.post("counters/reset")
-
-    project.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES])
-
-    assert set(world.control.entry_requests()) == staged_entries(world.undisturbed) - staged
+    assert resumed.asked_by_the_second == staged_entries(world.undisturbed) - resumed.staged_by_the_first
 
 
 def test_a_killed_run_of_everything(world: World, tmp_path: Path) -> None:
