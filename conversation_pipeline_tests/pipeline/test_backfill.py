@@ -85,16 +85,28 @@ def test_a_range_is_recorded_day_by_day(project: Project) -> None:
     ]
 
 
-def test_finished_days_stay_finished(project: Project, control: Control) -> None:
-    """When a later day of a range fails, the days before it are in the lake and recorded, and the day is named."""
+def test_finished_days_stay_finished(project: Project) -> None:
+    """When a later day of a range fails, the days before it are recorded, and the failure names the day."""
+    project.materialize(DAYS[0], DAYS[2], assets=[*WORK_LIST, ENTRIES])
+    next((project.folder / "staging" / ENTRIES / f"day={DAYS[1]}").glob("*.json.zst")).write_bytes(b"torn")
+    project.instance = dg.DagsterInstance.ephemeral()
+
+    told = failure(project.materialize(DAYS[0], DAYS[2], assets=[ENTRIES], raise_on_error=False))
+
+    assert told.startswith(f"{ENTRIES} of {DAYS[1]}: ")
+    assert recorded(project.instance, ENTRIES) == {DAYS[0]}
+
+
+def test_a_range_that_fails_as_a_whole_publishes_nothing(project: Project, control: Control) -> None:
+    """Days that are queried together are published together: a query that is refused leaves the lake without them."""
     refusal = {"status": 400, "body": [{"errorCode": "MALFORMED_QUERY", "message": "no"}]}
-    control.post("faults", route="rest.query*", nth=3, effect=refusal)
+    control.post("faults", route="rest.query*", effect=refusal)
 
-    told = failure(project.materialize(DAYS[0], DAYS[-1], assets=[SESSIONS], raise_on_error=False))
+    result = project.materialize(DAYS[0], DAYS[-1], assets=[SESSIONS], raise_on_error=False)
 
-    assert told.startswith(f"{SESSIONS} of {DAYS[2]}: ")
-    assert recorded(project.instance, SESSIONS) == set(DAYS[:2])
-    assert project.lake.partitions(MESSAGING_SESSIONS) == DAYS[:2]
+    assert not result.success
+    assert recorded(project.instance, SESSIONS) == set()
+    assert project.lake.partitions(MESSAGING_SESSIONS) == []
 
 
 def test_a_failed_range_goes_on_where_it_was(project: Project, control: Control) -> None:
