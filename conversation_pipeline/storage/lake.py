@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -75,7 +75,7 @@ class Receipt:
     road: str | None
     promised: int | None
     schema_version: int
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, str] = field(hash=False)
     written_at: datetime
     uri: str
     changed: bool
