@@ -75,7 +75,7 @@ def materialize_landed(context: dg.AssetExecutionContext, landed: Iterator[tuple
     done: dict[str, Metadata] = {}
     try:
         done.update(landed)
-    except Exception:
+    except BaseException:  # a terminated run is no Exception in Dagster's words
         for day, metadata in done.items():
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=day, metadata=metadata))
         raise

@@ -1,23 +1,29 @@
 """What looks for changes by itself. Sensors start stopped: a user switches on what the org allows."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.changes import changed_days, count_by_day, days_that_differ
 from conversation_pipeline.extract.windows import Window, unbroken
 from conversation_pipeline.salesforce.errors import ObjectUnavailable, RequestRefused, SalesforceError
+from conversation_pipeline.salesforce.quotas import QuotaStoreError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.settings import SettingsError
-from conversation_pipeline.storage import Lake
+from conversation_pipeline.storage import Lake, Receipt, StorageError
 
 _EVERY = timedelta(minutes=15)
 _DELETED_EVERY = timedelta(hours=6)
+_ASK_AGAIN_AFTER = 3600.0
+_LONG_AGO = "2000-01-01T00:00:00+00:00"
 _LONGEST_LOG = timedelta(days=14)
 """Salesforce lists deleted records of the last 15 days: a sweep that pauses longer compares counts instead."""
 
@@ -31,7 +37,9 @@ def on_platform_changes(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDe
     """
     Requests the days whose records changed or were deleted since the last look.
 
-    The cursor is JSON, for each dataset: ``since`` (changes were looked for up to then) and ``deleted_since``.
+    The cursor is JSON, for each dataset: ``since`` (changes were looked for up to then), ``deleted_since``, and
+    ``pending``: the days that were requested, and when, until they have been materialized since. A run that failed is
+    so asked for again.
     """
 
     @dg.sensor(
@@ -42,48 +50,78 @@ def on_platform_changes(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDe
         required_resource_keys={"salesforce", "lake"},
         description="Every 15 minutes: which days hold records that changed or were deleted; requests just those.",
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         org: Org = context.resources.salesforce
         lake: Lake = context.resources.lake
-        cursor: dict[str, dict[str, str]] = json.loads(context.cursor or "{}")
+        cursor: dict[str, Any] = json.loads(context.cursor or "{}")
         requests: list[dg.RunRequest] = []
-        try:
-            with closing(org):
-                for dataset in datasets:
-                    days, cursor[dataset.name] = look(dataset, cursor.get(dataset.name, {}), org=org, lake=lake)
-                    requests += run_requests(dataset, days, daily)
-        except (SalesforceError, SettingsError) as error:
-            # The cursor stays: what this look would have found is found by the next.
-            return dg.SkipReason(f"{dataset.name}: {error}")
+        for dataset in datasets:
+            try:
+                days, cursor[dataset.name] = look(
+                    dataset, cursor.get(dataset.name, {}), org=org, lake=lake, landed=partial(_landed, context, dataset)
+                )
+            except (SalesforceError, SettingsError, StorageError, QuotaStoreError) as error:
+                # This dataset's part of the cursor stays: what this look would have found is found by the next.
+                context.log.warning(f"{dataset.name}: {error}")
+                continue
+            requests += run_requests(dataset, days, daily)
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
 
     return sensor
 
 
-def look(dataset: Dataset, seen: Mapping[str, str], *, org: Org, lake: Lake) -> tuple[set[str], dict[str, str]]:
-    """
-    The lake's days that have to be read again, and where the next look begins.
+Landed = Callable[[Mapping[str, float]], set[str]]
+"""Of days with the time when they were requested (seconds since 1970), those that were materialized since."""
 
-    Days that the lake does not hold yet are not asked for: history is loaded by backfills, not by changes.
+
+def look(
+    dataset: Dataset, seen: Mapping[str, Any], *, org: Org, lake: Lake, landed: Landed
+) -> tuple[set[str], dict[str, Any]]:
     """
+    The lake's days that have to be read again now, and where the next look begins.
+
+    Days that the lake does not hold yet are not asked for: history is loaded by backfills, not by changes. The first
+    look reaches back to the oldest reading in the lake.
+    """
+    now = org.query.server_time()
+    asked_at = {str(receipt.partition): _asked_at(receipt) for receipt in lake.receipts(dataset)}
+    if not asked_at:
+        return set(), {}
     try:
         description = org.query.describe(str(dataset.sobject))
     except ObjectUnavailable:
         return set(), dict(seen)
-    now = org.query.server_time()
-    held = {str(receipt.partition): receipt.rows for receipt in lake.receipts(dataset)}
-    if "since" not in seen:
-        return set(), {"since": now.isoformat(), "deleted_since": now.isoformat()}
-    days = set(changed_days(org.query, dataset, datetime.fromisoformat(seen["since"])))
-    deleted_since = datetime.fromisoformat(seen["deleted_since"])
-    if now - deleted_since >= _DELETED_EVERY and held:
+    since = datetime.fromisoformat(seen["since"]) if "since" in seen else min(asked_at.values())
+    found = set(changed_days(org.query, dataset, since))
+    deleted_since = datetime.fromisoformat(seen.get("deleted_since", since.isoformat()))
+    if now - deleted_since >= _DELETED_EVERY:
         gone, deleted_since = _days_of_deleted(dataset, deleted_since, now, description.replicateable, org, lake)
-        days |= gone
+        found |= gone
     today = now.date().isoformat()
-    return {day for day in days if day in held or day == today}, {
+    pending: dict[str, float] = seen.get("pending", {})
+    waiting = {day: at for day, at in pending.items() if day not in landed(pending)}
+    overdue = {day for day, at in waiting.items() if time.time() - at >= _ASK_AGAIN_AFTER}
+    days = {day for day in found if day in asked_at or day == today} | overdue
+    return days, {
         "since": now.isoformat(),
         "deleted_since": deleted_since.isoformat(),
+        "pending": waiting | dict.fromkeys(days, time.time()),
     }
+
+
+def _landed(context: dg.SensorEvaluationContext, dataset: Dataset, pending: Mapping[str, float]) -> set[str]:
+    if not pending:
+        return set()
+    since = dg.AssetRecordsFilter(
+        dg.AssetKey(dataset.name), asset_partitions=list(pending), after_timestamp=min(pending.values())
+    )
+    records = context.instance.fetch_materializations(since, limit=1000).records
+    return {str(one.partition_key) for one in records if one.timestamp >= pending.get(str(one.partition_key), 0.0)}
+
+
+def _asked_at(receipt: Receipt) -> datetime:
+    """When the org was asked for what a file holds; long ago where it does not say."""
+    return datetime.fromisoformat(receipt.provenance.get("asked_at", _LONG_AGO))
 
 
 def run_requests(dataset: Dataset, days: Iterable[str], daily: dg.DailyPartitionsDefinition) -> list[dg.RunRequest]:
@@ -123,5 +161,7 @@ def _days_that_differ(dataset: Dataset, org: Org, lake: Lake) -> set[str]:
 
 
 def _days_of(dataset: Dataset, ids: Sequence[str], lake: Lake) -> set[str]:
-    rows = lake.dataset(dataset).to_table(columns=[str(dataset.partition_by)], filter=pc.field("id").isin(list(ids)))
+    rows = lake.dataset(dataset).to_table(
+        columns=[str(dataset.partition_by)], filter=pc.field("id").isin(pa.array(ids, pa.string()))
+    )
     return {instant.date().isoformat() for instant in rows[str(dataset.partition_by)].to_pylist()}

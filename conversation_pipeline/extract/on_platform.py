@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce import soql
-from conversation_pipeline.salesforce.errors import ObjectUnavailable
+from conversation_pipeline.salesforce.errors import IncompleteAnswer, ObjectUnavailable
 from conversation_pipeline.salesforce.query import ObjectDescription, Query
 from conversation_pipeline.schemas import INSTANT, Dataset, Field
 from conversation_pipeline.schemas.identifiers import record_id_18
@@ -143,7 +143,13 @@ def _value(record: dict[str, Any], field: Field) -> Any:
     value: Any = record
     for name in str(field.api_name).split("."):
         value = value.get(name) if value is not None else None
-    return None if value is None else _converter(field)(value)
+    try:
+        return None if value is None else _converter(field)(value)
+    except (ValueError, TypeError):
+        # The converter's own message quotes the value, which may be a customer's words.
+        raise IncompleteAnswer(
+            f"{field.api_name} came with a value that is no {field.type}; ask again, or see what changed in the org"
+        ) from None
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:

@@ -33,6 +33,7 @@ from conversation_pipeline.salesforce.errors import (
     SalesforceError,
     Throttled,
     TransientError,
+    WindowTooLarge,
     code_of,
 )
 from conversation_pipeline.salesforce.limits import LOGINS
@@ -288,6 +289,9 @@ _PERMISSIONS = (
 
 _BY_CODE: dict[str, type[SalesforceError]] = {
     "INVALID_TYPE": ObjectUnavailable,
+    "QUERY_TIMEOUT": WindowTooLarge,
+    "QUERY_TOO_COMPLICATED": WindowTooLarge,
+    "OPERATION_TOO_LARGE": WindowTooLarge,
     "INVALID_FIELD": FieldUnavailable,
     "INVALID_QUERY_LOCATOR": LocatorLost,
     "INVALID_QUERY_LOCATOR_FORMAT": LocatorLost,

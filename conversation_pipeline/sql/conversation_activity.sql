@@ -1,7 +1,8 @@
 -- One row per conversation that had a messaging session or an ended voice call between $day_start and $day_end.
 --
--- A session or call counts for the days it overlaps, widened by $margin_seconds on both sides: entries that open or
--- close it may be stamped just outside. An open session overlaps every day until it ends.
+-- A session or call counts for the days it overlaps, widened by $margin_seconds before it and by $settle_seconds after
+-- it: entries that open it may be stamped just before, and its entries move until it has settled. An open session
+-- overlaps every day until it ends.
 
 with messaging_sessions as (
     select * from sessions_in_the_lake
@@ -35,7 +36,7 @@ interactions as (
         system_modstamp as changed_at
     from messaging_sessions
     where coalesce(start_time, created_date) < $day_end + to_seconds($margin_seconds)
-      and (end_time is null or end_time >= $day_start - to_seconds($margin_seconds))
+      and (end_time is null or end_time >= $day_start - to_seconds(greatest($margin_seconds, $settle_seconds)))
 
     union all
 
@@ -53,7 +54,7 @@ interactions as (
         system_modstamp
     from voice_calls
     where coalesce(call_start_date_time, created_date) < $day_end + to_seconds($margin_seconds)
-      and call_end_date_time >= $day_start - to_seconds($margin_seconds)
+      and call_end_date_time >= $day_start - to_seconds(greatest($margin_seconds, $settle_seconds))
 ),
 
 identified as (

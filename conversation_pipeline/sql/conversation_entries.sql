@@ -47,22 +47,33 @@ calls as (
     from voice_calls
 ),
 
+-- Choices are often made after midnight of the day on which they were offered.
 offered as (
-    select conversation_identifier, unnest(options, recursive := true)
-    from tellings
+    select distinct conversation_identifier, entry_identifier, unnest(options, recursive := true)
+    from entries_of_two_days
 ),
 
 titles as (
-    select conversation_identifier, option_identifier, min(title) as title
+    select conversation_identifier, entry_identifier, option_identifier, min(title) as title
     from offered
     where option_identifier is not null and title is not null
     group by all
+),
+
+-- Menus may use the same identifiers for other choices: without the message that was answered, only an identifier
+-- that ever had one title names it.
+titles_without_message as (
+    select conversation_identifier, option_identifier, min(title) as title
+    from titles
+    group by all
+    having count(distinct title) = 1
 ),
 
 chosen as (
     select
         conversation_identifier,
         entry_identifier,
+        in_reply_to_entry_identifier,
         unnest(selected_options, recursive := true),
         generate_subscripts(selected_options, 1) as place
     from entries
@@ -74,15 +85,23 @@ named_choices as (
         chosen.conversation_identifier,
         chosen.entry_identifier,
         list(
-            struct_pack(option_identifier := chosen.option_identifier, title := coalesce(chosen.title, titles.title))
+            struct_pack(
+                option_identifier := chosen.option_identifier,
+                title := coalesce(chosen.title, titles.title, titles_without_message.title)
+            )
             order by chosen.place
         ) as selected_options,
-        string_agg(coalesce(chosen.title, titles.title), ', ' order by chosen.place) as text
+        string_agg(coalesce(chosen.title, titles.title, titles_without_message.title), ', ' order by chosen.place)
+            as text
     from chosen
     left join titles
         on titles.conversation_identifier = chosen.conversation_identifier
+        and titles.entry_identifier = chosen.in_reply_to_entry_identifier
         and titles.option_identifier = chosen.option_identifier
-    group by all
+    left join titles_without_message
+        on titles_without_message.conversation_identifier = chosen.conversation_identifier
+        and titles_without_message.option_identifier = chosen.option_identifier
+    group by chosen.conversation_identifier, chosen.entry_identifier
 )
 
 select

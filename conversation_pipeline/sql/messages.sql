@@ -13,7 +13,7 @@ with spoken as (
         ) as shown_links
     from conversation_entries
     where message_type is not null
-      and entry_type <> 'MessageUpdated'  -- the message that it updates is a row already
+      and entry_type is distinct from 'MessageUpdated'  -- the message that it updates is a row already
 ),
 
 rendered as (

@@ -36,6 +36,8 @@ with interactions as (
 spoken as (
     select *, coalesce(voice_call_id, messaging_session_id) as interaction_id
     from messages
+    semi join interactions
+        on interactions.interaction_id = coalesce(messages.voice_call_id, messages.messaging_session_id)
 ),
 
 turns as (

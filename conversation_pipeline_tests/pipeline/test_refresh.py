@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,9 +48,11 @@ class Reader:
             landing = Landing(DATASET, org, self.lake, staging, "test", logging.getLogger(__name__), full)
             return dict(land_days(landing, [DAY]))[DAY]
 
-    def look(self, seen: dict[str, str]) -> tuple[set[str], dict[str, str]]:
+    def look(
+        self, seen: dict[str, Any], landed: Callable[[Mapping[str, float]], set[str]] = set
+    ) -> tuple[set[str], dict[str, Any]]:
         with closing(Org(self.project.settings(), IMPATIENT)) as org:
-            return look(DATASET, seen, org=org, lake=self.lake)
+            return look(DATASET, seen, org=org, lake=self.lake, landed=landed)
 
     def rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.lake.read(DATASET, DAY).to_pylist()
@@ -160,6 +163,68 @@ def test_the_sensor_names_the_days_that_changed(world: World, tmp_path: Path) ->
 
     assert quiet == set()
     assert changed == {DAY}
+
+
+def test_a_first_look_reaches_back_to_the_oldest_reading(world: World, tmp_path: Path) -> None:
+    """What changed between the backfill and the moment the sensor was switched on is found."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    reader.land()
+    world.later(hours=3)
+    world.control.post("records", update=[{"Id": ids[0], "FailureReason": "before the sensor"}])
+    world.later(hours=3)
+
+    days, _ = reader.look({})
+
+    assert days == {DAY}
+
+
+def test_a_day_whose_run_failed_is_requested_again(world: World, tmp_path: Path) -> None:
+    """An hour after a request that nothing came of, the day is named once more; one that landed is not."""
+    world.restart()
+    reader = world.reader(tmp_path)
+    reader.land()
+    world.later(hours=1)
+    _, seen = reader.look({})
+    world.later(hours=1)
+    requested = {**seen, "pending": {DAY: 0.0}}
+
+    again, _ = reader.look(requested, landed=lambda pending: set())
+    done, _ = reader.look(requested, landed=set)
+
+    assert (again, done) == ({DAY}, set())
+
+
+def test_a_resumed_pull_tells_when_it_was_begun(world: World, tmp_path: Path) -> None:
+    """Rows that a killed run had staged are as old as its pull: the next refresh begins there."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    reader.land()
+    staged = next((tmp_path / "staging").rglob("*.zst"))
+    begun = datetime.fromisoformat(world.control.get("clock")["now"])
+    (staged.parent / "pull.json").write_text(json.dumps({"started_at": begun.isoformat()}))
+    world.later(minutes=30)
+    world.control.post("records", update=[{"Id": ids[0], "FailureReason": "between kill and resume"}])
+    world.later(minutes=20)
+    resumed = reader.land(full=True)
+    world.later(minutes=1)
+
+    reader.land()
+
+    assert resumed["mode"] == "full pull"
+    assert [row["failure_reason"] for row in reader.rows() if row["id"] == ids[0]] == ["between kill and resume"]
+
+
+def test_a_hidden_column_keeps_what_was_read_before(world: World, tmp_path: Path) -> None:
+    """A column that field-level security hides is reported, and does not empty what the lake holds of it."""
+    world.restart()
+    reader = world.reader(tmp_path)
+    reader.land()
+    before = reader.rows()
+    world.control.post("hide", object=DATASET.sobject, fields=["FailureReason"])
+
+    reader.land(full=True)
+
+    world.control.post("hide", object=DATASET.sobject, fields=[])
+    assert reader.rows() == before
 
 
 def test_the_sensor_sees_a_late_commit(world: World, tmp_path: Path) -> None:

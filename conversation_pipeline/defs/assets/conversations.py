@@ -1,5 +1,6 @@
 """Conversations: the union of the roads, and what a person reads."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -41,6 +42,7 @@ def conversation_entries(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
         def land(day: str) -> Metadata:
             inputs = {
                 "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
+                "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
                 "voice_calls": up_to(lake, VOICE_CALLS, day),
                 "users": lake.dataset(USERS),
@@ -96,6 +98,10 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         materialize_days(context, land)
 
     return asset
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
 def _from_day_on(lake: Lake, day: str) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from conversation_pipeline.defs.landing.pulls import open_pull
 from conversation_pipeline.defs.reporting import (
@@ -39,6 +41,7 @@ class EntriesPull:
 
     Attributes:
         asked_at: The org's clock when the pull began; raw answers are stamped by the same clock.
+        metadata: What the pull cost; it stands in the metadata of the run's first day, once.
     """
 
     asked_at: datetime
@@ -94,23 +97,44 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
 
 
 def land_entries(pull: EntriesPull, day: str, *, lake: Lake, staging: Staging, run_id: str) -> Metadata:
-    """The day's partition, from what is staged alone."""
+    """
+    The day's partition, from what is staged; conversations of which nothing new was read keep the rows they have.
+
+    A conversation that drops off the work list (a column or a record that the user may no longer see), answers with
+    nothing, or whose raw answers have passed their retention would else take its entries with it in silence. What is
+    to be gone is erased on purpose, not by being out of sight.
+    """
     drift = Drift()
+    kept: set[str] = set()
     wanted = [need for need in pull.needs if need.day == day]
     serving = {need.conversation_identifier: pull.held.get((need.conversation_identifier, day)) for need in wanted}
     readings = _readings(serving, staging)
-    rows = batches(readings, Window.of_day(day), ENTRIES_CONVERSATION_DATA, road=conversation_data.ROAD, drift=drift)
+    told = batches(readings, Window.of_day(day), ENTRIES_CONVERSATION_DATA, road=conversation_data.ROAD, drift=drift)
+    rows = _with_kept(told, day, lake, kept)
     receipt = lake.replace(ENTRIES_CONVERSATION_DATA, day, rows, run_id=run_id, road=conversation_data.ROAD)
     staging.close_pull(next(one for one in pull.pulls if one.day == day))
     at(KillPoint.PULL_CLOSED)
     waiting = sum(1 for need in wanted if serving[need.conversation_identifier] is None)
     return {
         **receipt_metadata(receipt),
-        **pull.metadata,
+        **(pull.metadata if day == pull.pulls[0].day else {}),
         "conversations": len(wanted) - waiting,
         "conversations_without_reading": waiting,
+        "conversations_kept": len(kept),
         **drift_metadata(drift.seen),
     }
+
+
+def _with_kept(told: Iterable[pa.RecordBatch], day: str, lake: Lake, kept: set[str]) -> Iterator[pa.RecordBatch]:
+    """What was told, then the rows in the lake of conversations that told nothing; those are added to ``kept``."""
+    heard: set[str] = set()
+    for batch in told:
+        heard.update(batch["conversation_identifier"].to_pylist())
+        yield batch
+    silent = ~pc.field("conversation_identifier").isin(pa.array(sorted(heard), pa.string()))
+    for batch in lake.dataset(ENTRIES_CONVERSATION_DATA, [day]).to_batches(filter=silent):
+        kept.update(batch["conversation_identifier"].to_pylist())
+        yield batch
 
 
 def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:

@@ -141,20 +141,22 @@ def _pull(landing: Landing, selection: on_platform.Selection, days: Sequence[str
         pull = open_pull(landing.staging, dataset.name, days[0], asked_at)
         try:
             rows = _by_rest(landing, selection, pull, window, most=org.bulk_from_rows)
-        except _BetterInBulk:
-            receipts, rows = _in_bulk(landing, selection, pull, days, asked_at)
+        except (_BetterInBulk, WindowTooLarge):
+            receipts, rows = _in_bulk(landing, selection, pull, days)
         else:
-            receipts = _replace_days(landing, selection, days, asked_at, "soql", rows)
+            receipts = _replace_days(landing, selection, days, pull.started_at, "soql", rows)
         _close(landing, pull)
     spent = [used, *[Meter() for _ in days[1:]]]
     return {day: _metadata(receipts[day], selection, rows, cost) for day, cost in zip(days, spent, strict=True)}
 
 
 def _in_bulk(
-    landing: Landing, selection: on_platform.Selection, pull: Pull, days: Sequence[str], asked_at: datetime
+    landing: Landing, selection: on_platform.Selection, pull: Pull, days: Sequence[str]
 ) -> tuple[dict[str, Receipt], Rows]:
-    """One job for the run of days; by REST after all where the org's Bulk API does not take the object."""
+    """One job for the run of days; by REST, a day at a time, where the org's Bulk API does not take the object."""
     counted: list[Rows] = []
+    # A killed run's job is gone on with, and tells what the org held when it was begun.
+    asked_at = pull.started_at - bulk.RESUME_WITHIN
 
     def into(batches: Iterator[pa.RecordBatch], promised: int) -> dict[str, Receipt]:
         rows = Rows(batches, promised, 0, "bulk job")
@@ -166,16 +168,36 @@ def _in_bulk(
         return road.land(selection, days, into), counted[-1]
     except (BulkUnavailable, WindowTooLarge) as error:
         landing.log.info(f"{landing.dataset.name}: {error}; read by REST query instead")
-    window = Window.of_day(days[0]).spanning(Window.of_day(days[-1]))
-    rows = _by_rest(landing, selection, pull, window)
-    return _replace_days(landing, selection, days, asked_at, "soql", rows), rows
+    receipts: dict[str, Receipt] = {}
+    for day in days:
+        rows = _by_rest(landing, selection, pull, Window.of_day(day))
+        receipts |= _replace_days(landing, selection, [day], pull.started_at, "soql", rows)
+    return receipts, rows
 
 
 def _replace_days(
     landing: Landing, selection: on_platform.Selection, days: Sequence[str], asked_at: datetime, road: str, rows: Rows
 ) -> dict[str, Receipt]:
     origin = _origin(landing, selection, asked_at, road)
-    return landing.lake.replace_days(landing.dataset, days, rows.batches, promised=rows.promised, **origin)
+    batches = _with_hidden_columns(landing, selection, days, rows.batches)
+    return landing.lake.replace_days(landing.dataset, days, batches, promised=rows.promised, **origin)
+
+
+def _with_hidden_columns(
+    landing: Landing, selection: on_platform.Selection, days: Sequence[str], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Columns that can not be read now keep, row by row, the values that an earlier reading brought."""
+    hidden = [
+        field.name for field in landing.dataset.fields if field.api_name in (*selection.missing, *selection.unfit)
+    ]
+    known = landing.lake.dataset(landing.dataset, days).to_table(columns=["id", *hidden]) if hidden else None
+    for batch in batches:
+        if known is not None and known.num_rows:
+            place = pc.index_in(batch["id"], value_set=known["id"].combine_chunks())
+            for name in hidden:
+                kept = known[name].take(place).combine_chunks()
+                batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), kept)
+        yield batch
 
 
 def _by_rest(
@@ -197,25 +219,27 @@ def _refresh(landing: Landing, selection: on_platform.Selection, day: str) -> Me
         pull = open_pull(landing.staging, landing.dataset.name, day, asked_at)
         rows = _refreshed(landing, selection, pull, there)
         if rows is None:
+            landing.staging.close_pull(pull)
             return None
-        receipt = landing.lake.replace(
-            landing.dataset, day, rows.batches, promised=rows.promised, **_origin(landing, selection, asked_at, "soql")
-        )
+        receipts = _replace_days(landing, selection, [day], pull.started_at, "soql", rows)
         _close(landing, pull)
-    return _metadata(receipt, selection, rows, used)
+    return _metadata(receipts[day], selection, rows, used)
 
 
 def _refreshed(landing: Landing, selection: on_platform.Selection, pull: Pull, there: Receipt) -> Rows | None:
     """The day's rows with their changes, if they add up to the org's count."""
     dataset, org, window = landing.dataset, landing.org, Window.of_day(pull.day)
     since = datetime.fromisoformat(there.provenance["asked_at"]) - OVERLAP
-    staged = _query(landing, pull, selection.soql(window, changed_since=since))
+    try:
+        staged = _query(landing, pull, selection.soql(window, changed_since=since), org.bulk_from_rows)
+    except _BetterInBulk:
+        return None
     changed = pa.Table.from_batches(list(_rows(landing, staged)), dataset.schema)
     known = landing.lake.dataset(dataset, [pull.day])
     kept = ~pc.field("id").isin(changed["id"].combine_chunks())
     promised = org.query.count(str(dataset.sobject), selection.condition(window), all_rows=True)
     total = int(known.count_rows(filter=kept)) + changed.num_rows
-    if total > promised:
+    if total > promised and there.rows <= org.bulk_from_rows:  # of more rows, even the ids are cheaper in bulk
         kept &= pc.field("id").isin(_ids(landing, selection, window))
         total = int(known.count_rows(filter=kept)) + changed.num_rows
     if total != promised:
@@ -226,7 +250,7 @@ def _refreshed(landing: Landing, selection: on_platform.Selection, pull: Pull, t
 
 def _origin(landing: Landing, selection: on_platform.Selection, asked_at: datetime, road: str) -> dict[str, Any]:
     """What a receipt says of where its rows came from, and what the next refresh begins with."""
-    provenance = {"asked_at": asked_at.isoformat(), "selection": _digest(selection.soql(None))}
+    provenance = {"asked_at": asked_at.isoformat(), "selection": _columns(selection)}
     return {"run_id": landing.run_id, "road": road, "provenance": provenance}
 
 
@@ -248,9 +272,14 @@ def _metadata(receipt: Receipt, selection: on_platform.Selection, rows: Rows, us
 
 def _can_be_refreshed(there: Receipt, selection: on_platform.Selection, rows_a_page: int) -> bool:
     """A day of few rows is cheaper to pull; one that was asked for other columns has to be (a column backfill)."""
-    same_columns = there.provenance.get("selection") == _digest(selection.soql(None))
+    same_columns = there.provenance.get("selection") == _columns(selection)
     same_version = there.schema_version == selection.dataset.version
     return same_columns and same_version and there.rows > _REQUESTS_OF_A_REFRESH * rows_a_page
+
+
+def _columns(selection: on_platform.Selection) -> str:
+    """What was asked for and as which types: a day that was asked for otherwise is pulled as a whole."""
+    return _digest(f"{selection.soql(None)}\n{selection.dataset.schema}")
 
 
 def _ids(landing: Landing, selection: on_platform.Selection, window: Window) -> pa.Array:
