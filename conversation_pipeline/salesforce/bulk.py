@@ -435,6 +435,7 @@ class _Pages:
         self._next_source = next_source
         self._places = threading.Semaphore(bulk.ahead)
         self._gone = threading.Event()
+        self._order = threading.Lock()
         self._started: queue.SimpleQueue[Future[ResultPage] | None] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(bulk.ahead, thread_name_prefix="bulk-page")
 
@@ -456,10 +457,11 @@ class _Pages:
 
     def _start_next(self, number: int, locator: str) -> None:
         source = self._next_source(number + 1, locator)
-        if source is None:
-            self._started.put(None)
-        elif not self._gone.is_set():
-            self._started.put(self._threads.submit(self._read, number + 1, source))
+        with self._order:  # a fast page tells of the next one before the thread that started it has noted it
+            if source is None:
+                self._started.put(None)
+            elif not self._gone.is_set():
+                self._started.put(self._threads.submit(self._read, number + 1, source))
 
     def _read(self, number: int, source: str) -> ResultPage:
         self._places.acquire()

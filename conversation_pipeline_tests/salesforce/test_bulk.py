@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -244,6 +245,19 @@ def test_pages_that_do_not_add_up(faults: FaultServer, line: Connection, tmp_pat
 
     with pytest.raises(IncompleteAnswer, match=r"has 3 records and its pages 2"):
         list(on(line).pages(complete(3), tmp_path))
+
+
+def test_a_page_that_is_faster_than_its_reader(faults: FaultServer, line: Connection, tmp_path: Path) -> None:
+    """A page may have come to its end before the thread that asked for it runs on: it is handed on all the same."""
+    faults.script = [page(["a"], locator="null")]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        found = [len(list(on(line).pages(complete(1), tmp_path))) for _ in range(150)]
+    finally:
+        sys.setswitchinterval(usual)
+
+    assert found == [1] * 150
 
 
 def test_equal_locators_are_a_loop(faults: FaultServer, line: Connection, tmp_path: Path) -> None:
