@@ -1,8 +1,14 @@
 """What runs by itself. Schedules start stopped: a user switches on what the org allows."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
+import pyarrow.compute as pc
+
+from conversation_pipeline.extract.windows import unbroken
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.schemas.voice import VOICE_CALLS
+from conversation_pipeline.storage import Lake
 
 LOOK_BACK_DAYS = 3
 """Days that the daily run reads again: sessions change for a day and more after they began."""
@@ -21,20 +27,39 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         cron_schedule="30 0 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended.",
+        required_resource_keys={"lake"},
+        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, and older ones on which "
+        "sessions began that were still open when last read.",
     )
-    def conversations_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
         first = max(today - timedelta(days=LOOK_BACK_DAYS), daily.start.date())
         last = today - timedelta(days=1)
         if last < first:
             return dg.SkipReason(f"no day since {first.isoformat()} has ended yet")
-        return dg.RunRequest(
-            run_key=f"{first.isoformat()}..{last.isoformat()}",
-            tags={
-                "dagster/asset_partition_range_start": first.isoformat(),
-                "dagster/asset_partition_range_end": last.isoformat(),
-            },
-        )
+        ended = [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
+        open_days = [day for day in days_with_open_sessions(context.resources.lake) if day < first.isoformat()]
+        return [_request(run, tonight=today) for run in unbroken([*open_days, *ended])]
 
     return [conversations_nightly]
+
+
+def days_with_open_sessions(lake: Lake) -> list[str]:
+    """
+    Days whose sessions or calls have not ended as far as the lake knows.
+
+    Until such a day is read again its session stays on the work list of every later day, and its transcript short.
+    """
+    days: set[str] = set()
+    for dataset in (MESSAGING_SESSIONS, VOICE_CALLS):
+        created, ends = str(dataset.partition_by), str(dataset.ends_at)
+        rows = lake.dataset(dataset).to_table(columns=[created], filter=pc.field(ends).is_null())
+        days.update(instant.date().isoformat() for instant in rows[created].to_pylist())
+    return sorted(days)
+
+
+def _request(days: list[str], *, tonight: date) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{tonight.isoformat()}: {days[0]}..{days[-1]}",
+        tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
+    )

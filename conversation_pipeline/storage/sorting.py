@@ -99,9 +99,7 @@ def _read(run: Path, files: ExitStack) -> Iterator[pa.RecordBatch]:
     return iter(files.enter_context(pa.ipc.open_stream(file)))
 
 
-def _merged(
-    runs: Iterable[Iterator[pa.RecordBatch]], dataset: Dataset, step: int
-) -> Iterator[pa.RecordBatch]:
+def _merged(runs: Iterable[Iterator[pa.RecordBatch]], dataset: Dataset, step: int) -> Iterator[pa.RecordBatch]:
     """
     One sorted stream of several.
 

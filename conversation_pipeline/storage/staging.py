@@ -86,9 +86,7 @@ class Staging:
     def __init__(self, url: str) -> None:
         self._store = Store(url, private=True)
 
-    def put(
-        self, dataset: str, day: str, label: Sequence[str], body: bytes, *, fetched_at: datetime
-    ) -> Staged:
+    def put(self, dataset: str, day: str, label: Sequence[str], body: bytes, *, fetched_at: datetime) -> Staged:
         """
         Keep one answer. The same answer put again is the same file.
 
@@ -144,9 +142,7 @@ class Staging:
             with self._store.open(staged.name) as file, pa.CompressedInputStream(file, "zstd") as plain:
                 body: bytes = plain.read()
         except FileNotFoundError:
-            raise StagingError(
-                f"staged record {staged.name} is gone; run the partition again to ask for it"
-            ) from None
+            raise StagingError(f"staged record {staged.name} is gone; run the partition again to ask for it") from None
         except OSError as error:
             raise _torn(staged) from error
         if _digest(body) != staged.digest:

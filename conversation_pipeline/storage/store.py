@@ -213,9 +213,7 @@ def _resolve(url: str) -> tuple[str, pafs.FileSystem, str]:
     if scheme == "az":
         account = os.environ.get("AZURE_STORAGE_ACCOUNT")
         if not account:
-            raise StorageError(
-                "an az:// URL needs the setting AZURE_STORAGE_ACCOUNT: the name of the storage account"
-            )
+            raise StorageError("an az:// URL needs the setting AZURE_STORAGE_ACCOUNT: the name of the storage account")
         url = f"abfs://{account}@{rest}"
     try:
         filesystem, root = pafs.FileSystem.from_uri(url)

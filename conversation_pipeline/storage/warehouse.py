@@ -467,9 +467,7 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, change: _Change) -> Non
         ),
         [change.dataset.name, [*change.partitions, *change.removed]],
     )
-    rows = [
-        (it.dataset, it.partition, it.rows, it.content_hash, it.schema_version, now) for it in change.receipts
-    ]
+    rows = [(it.dataset, it.partition, it.rows, it.content_hash, it.schema_version, now) for it in change.receipts]
     table = pa.Table.from_pylist(
         [dict(zip(_LEDGER_COLUMNS.names, row, strict=True)) for row in rows], schema=_LEDGER_COLUMNS
     )
@@ -478,9 +476,7 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, change: _Change) -> Non
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
-    connection.execute(
-        sql("COMMENT ON TABLE {table} IS {text}", table=dataset.name, text=Text(dataset.grain))
-    )
+    connection.execute(sql("COMMENT ON TABLE {table} IS {text}", table=dataset.name, text=Text(dataset.grain)))
     comments = {field.name: field.meaning for field in dataset.fields}
     if _adds_day(dataset):
         comments[_DAY] = f"UTC day of {dataset.partition_by}: the partition of the lake that the row is in."

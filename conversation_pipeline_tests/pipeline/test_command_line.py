@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import httpx
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -21,6 +22,7 @@ from conversation_pipeline.definitions import build_defs
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.conversations import MESSAGES
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline_tests.conftest import FIRST_DAY, Control, Project
 
 DAY = FIRST_DAY.isoformat()
@@ -195,13 +197,18 @@ def test_every_column_is_in_the_catalogue(graph: AssetGraph, dataset: Dataset) -
     assert all(column.description for column in columns)
 
 
-def nightly(project: Project, start: date, at: datetime) -> dg.RunRequest | dg.SkipReason:
-    """What the nightly schedule asks for at a time, in a project whose partitions begin at ``start``."""
+def nightly(project: Project, start: date, at: datetime) -> list[tuple[str, str]] | dg.SkipReason:
+    """The ranges of days that the nightly schedule asks for, in a project whose partitions begin at ``start``."""
     project.environment["CONVERSATION_START_DATE"] = start.isoformat()
     schedule = project.definitions().resolve_schedule_def("conversations_nightly")
-    with dg.build_schedule_context(instance=project.instance, scheduled_execution_time=at) as context:
+    given = {"lake": project.lake}
+    with dg.build_schedule_context(instance=project.instance, scheduled_execution_time=at, resources=given) as context:
         asked = schedule.evaluate_tick(context)
-    return asked.run_requests[0] if asked.run_requests else dg.SkipReason(asked.skip_message)
+    ranges = [
+        (request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"])
+        for request in asked.run_requests
+    ]
+    return ranges or dg.SkipReason(asked.skip_message)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +218,19 @@ def test_the_schedule_asks_for_the_days_that_have_ended(project: Project, start:
     """At 00:30 UTC the last three days that have ended are requested in one run, none before the first partition."""
     asked = nightly(project, start, datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
 
-    assert isinstance(asked, dg.RunRequest)
-    assert asked.tags["dagster/asset_partition_range_start"] == first
-    assert asked.tags["dagster/asset_partition_range_end"] == "2026-11-22"
+    assert asked == [(first, "2026-11-22")]
+
+
+def test_the_schedule_asks_for_older_days_whose_sessions_are_open(project: Project) -> None:
+    """A day on which a session began that had not ended when it was read is requested until it has."""
+    begun = datetime(2026, 11, 12, 8, 0, tzinfo=UTC)
+    row = {"id": "0MwAA0000000001AAA", "created_date": begun, "start_time": begun, "end_time": None}
+    rows = pa.RecordBatch.from_pylist([row], MESSAGING_SESSIONS.schema)
+    project.lake.replace(MESSAGING_SESSIONS, "2026-11-12", [rows], run_id="test")
+
+    asked = nightly(project, date(2026, 1, 1), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
+
+    assert asked == [("2026-11-12", "2026-11-12"), ("2026-11-20", "2026-11-22")]
 
 
 def test_the_schedule_waits_for_a_day_to_end(project: Project) -> None:
