@@ -16,6 +16,7 @@ from conversation_pipeline.salesforce.errors import RecordUnavailable, Salesforc
 from conversation_pipeline.salesforce.quotas import QuotaStoreError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.custom import with_custom_fields
 from conversation_pipeline.settings import Settings, SettingsError, load_settings
 
 _NO_CONVERSATION = "00000000-0000-0000-0000-000000000000"
@@ -39,7 +40,7 @@ def examine(console: Console) -> int:
 def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     with closing(Org(settings, Retry(attempts=2, timeout=30.0))) as org:
         yield "org clock", lambda: _clock(org)
-        for dataset in DATASETS:
+        for dataset in with_custom_fields(DATASETS, settings.custom_fields):
             if dataset.group is Group.ON_PLATFORM:
                 yield str(dataset.sobject), partial(_columns, org, dataset)
         yield "Conversation Data API", lambda: _conversation_data(org)
@@ -62,7 +63,8 @@ def _clock(org: Org) -> str:
 def _columns(org: Org, dataset: Dataset) -> str:
     selection = select(org.query, dataset)
     missing = f"; not visible: {', '.join(selection.missing)}" if selection.missing else ""
-    return f"{len(selection.fields)} columns{missing}"
+    unfit = f"; of another type than declared: {', '.join(selection.unfit)}" if selection.unfit else ""
+    return f"{len(selection.fields)} columns{missing}{unfit}"
 
 
 def _conversation_data(org: Org) -> str:

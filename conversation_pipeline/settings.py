@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         0.2, ge=0, lt=1, description="Share of the org's 24-hour API allocation that is left to others."
     )
     conversation_api_share: float = Field(
-        0.25, gt=0, le=1, description="Share of the org's 24-hour API allocation that one run may use."
+        0.25, gt=0, le=1, description="Share of the org's 24-hour API allocation that one process of a run may use."
     )
     conversation_executor: Literal["in_process", "multiprocess"] = Field(
         "in_process", description="Dagster executor: in_process, or multiprocess for wide machines."

@@ -28,8 +28,8 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         required_resource_keys={"lake"},
-        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, and older ones on which "
-        "sessions began that were still open when last read.",
+        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, and older ones whose "
+        "sessions were still open when last read.",
     )
     def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()

@@ -28,7 +28,7 @@ class Allocation:
 
     Attributes:
         reserve: Share of the allocation, 0 to 1, that is left to others whatever happens.
-        share: Share of the allocation that one run may use at the most.
+        share: Share of the allocation that one run (of one process) may use at the most.
         used, most: The org's newest word; ``None`` before the first reply.
         asked: Requests of this run.
     """
