@@ -46,8 +46,7 @@ records = st.lists(
         {
             "conversation": texts,
             "entry": st.integers(-(2**63), 2**63 - 1),
-            "said_at": st.none()
-            | st.integers(-(10**12), 4 * 10**12).map(lambda ms: MIDNIGHT + timedelta(0, 0, 0, ms)),
+            "said_at": st.none() | st.integers(-(10**12), 4 * 10**12).map(lambda ms: MIDNIGHT + timedelta(0, 0, 0, ms)),
             "text": st.none() | texts | st.sampled_from(["😀👩‍👩‍👧", "שלום", "=cmd()", "a\r\nb", '"', ""]),
             "score": st.none() | st.floats(allow_nan=False),
             "by_bot": st.none() | st.booleans(),
@@ -56,9 +55,7 @@ records = st.lists(
             "options": st.none()
             | st.lists(
                 st.none()
-                | st.fixed_dictionaries(
-                    {"label": st.none() | texts, "position": st.none() | st.integers(0, 9)}
-                ),
+                | st.fixed_dictionaries({"label": st.none() | texts, "position": st.none() | st.integers(0, 9)}),
                 max_size=3,
             ),
         }
@@ -186,9 +183,7 @@ def refused() -> Iterator[object]:
     yield pytest.param(good | {"surprise": ["secret words"]}, "surprise", id="unknown column")
     yield pytest.param(good | {"conversation": pa.nulls(1, pa.string())}, "conversation", id="null in a key")
     yield pytest.param({"entry": [1]}, "conversation", id="key column missing")
-    yield pytest.param(
-        {"conversation": ["secret words"] * 2, "entry": [1, 1]}, "conversation", id="key twice"
-    )
+    yield pytest.param({"conversation": ["secret words"] * 2, "entry": [1, 1]}, "conversation", id="key twice")
     yield pytest.param(good | {"score": ["secret words"]}, "score", id="value that does not fit")
 
 
@@ -293,9 +288,7 @@ def test_a_snapshot_has_no_partition(lake: Lake) -> None:
     assert lake.read(QUEUES, None).to_pylist() == [{"id": "q", "label": "Sales"}]
 
 
-@pytest.mark.parametrize(
-    "partition", ["2026-1-1", "20261101", "2026-02-30", "../2026-11-01", "day'; --", "", None]
-)
+@pytest.mark.parametrize("partition", ["2026-1-1", "20261101", "2026-02-30", "../2026-11-01", "day'; --", "", None])
 def test_a_partition_is_a_day(lake: Lake, partition: str | None) -> None:
     """
     What is no UTC day, written YYYY-MM-DD, never becomes a folder.
@@ -361,9 +354,7 @@ def test_a_torn_file_says_so_and_is_replaced(lake: Lake) -> None:
     receipt = lake.replace(ENTRIES, DAY, batches(rows(9)), run_id="r")
     Path(receipt.uri).write_bytes(Path(receipt.uri).read_bytes()[:-40])
 
-    with pytest.raises(
-        StorageError, match=r"data.parquet is torn .* materialize entries, partition 2026-11-01"
-    ):
+    with pytest.raises(StorageError, match=r"data.parquet is torn .* materialize entries, partition 2026-11-01"):
         lake.receipt(ENTRIES, DAY)
 
     assert lake.replace(ENTRIES, DAY, batches(rows(9)), run_id="r").content_hash == receipt.content_hash
@@ -510,9 +501,7 @@ def test_rows_beyond_memory_are_sorted_on_disk(tmp_path: Path) -> None:
     shuffled = rows(5000)
     random.Random(7).shuffle(shuffled)
 
-    spilled = Lake(str(tmp_path / "lake"), memory=50_000).replace(
-        ENTRIES, DAY, batches(shuffled, 300), run_id="r"
-    )
+    spilled = Lake(str(tmp_path / "lake"), memory=50_000).replace(ENTRIES, DAY, batches(shuffled, 300), run_id="r")
 
     assert spilled.content_hash == whole.content_hash
     assert os.listdir(Path(spilled.uri).parent) == ["data.parquet"]  # noqa: PTH208

@@ -26,9 +26,7 @@ def files(tmp_path: Path) -> list[str]:
     return [file.name for file in (tmp_path / "staging").rglob("*") if file.is_file()]
 
 
-@given(
-    label=st.lists(parts, min_size=1, max_size=3), body=st.binary(max_size=2000), age=st.integers(0, 10**12)
-)
+@given(label=st.lists(parts, min_size=1, max_size=3), body=st.binary(max_size=2000), age=st.integers(0, 10**12))
 @example(label=["a~b", "~", "c"], body=b"", age=0)
 def test_any_answer_under_any_label_comes_back(
     tmp_path_factory: pytest.TempPathFactory, label: list[str], body: bytes, age: int
@@ -139,9 +137,7 @@ def test_only_the_owner_may_read_what_customers_said(staging: Staging, tmp_path:
     assert (tmp_path / "staging").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda whole: whole[:-3], lambda whole: whole[:-1] + b"!", lambda whole: b""]
-)
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-3], lambda whole: whole[:-1] + b"!", lambda whole: b""])
 def test_a_torn_record_is_told_and_can_be_discarded(staging: Staging, tmp_path: Path, damage: object) -> None:
     """
     Cut, changed or empty: reading says so and what to do; once discarded it is asked for again.

@@ -236,9 +236,7 @@ def test_a_column_of_another_type_lands_its_dataset_anew(lake: Lake, warehouse: 
     A table cannot hold both types, so it is made again from the lake.
     """
     warehouse.land(lake, BOTH)
-    renumbered = tuple(
-        replace(field, type=pa.string()) if field.name == "entry" else field for field in FIELDS
-    )
+    renumbered = tuple(replace(field, type=pa.string()) if field.name == "entry" else field for field in FIELDS)
     texts = replace(ENTRIES, fields=renumbered, version=2)
     for day in (FIRST, SECOND):
         lake.replace(texts, day, batches([row(1) | {"entry": "one"}], dataset=texts), run_id="r")
@@ -274,9 +272,7 @@ def test_tables_and_columns_carry_their_meaning(lake: Lake, warehouse: Warehouse
     warehouse.land(lake, BOTH)
 
     tables = query(warehouse, "SELECT comment FROM duckdb_tables() WHERE table_name = 'queues'")
-    columns = query(
-        warehouse, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'entries'"
-    )
+    columns = query(warehouse, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'entries'")
 
     assert tables == [(QUEUES.grain,)]
     assert {(field.name, field.meaning) for field in FIELDS} < set(columns)
@@ -284,9 +280,7 @@ def test_tables_and_columns_carry_their_meaning(lake: Lake, warehouse: Warehouse
 
 
 @pytest.mark.parametrize(("chosen", "number"), [("v1.0.0", 64), ("v1.5.0", 68)])
-def test_the_file_opens_in_the_duckdb_it_is_meant_for(
-    lake: Lake, tmp_path: Path, chosen: str, number: int
-) -> None:
+def test_the_file_opens_in_the_duckdb_it_is_meant_for(lake: Lake, tmp_path: Path, chosen: str, number: int) -> None:
     """
     The storage version asked for is in the file's header (64 is DuckDB 1.0's), after a second landing too.
     """
@@ -441,9 +435,9 @@ def test_partitions_replaced_during_a_landing_do_no_harm(lake: Lake, warehouse: 
 
     assert [entered for entered, _ in kept] == [there for _, there in kept]
     assert counts(warehouse) == {FIRST: 10, SECOND: 39}
-    assert query(
-        warehouse, "SELECT DISTINCT split_part(text, ' ', 1) FROM entries WHERE day = '2026-11-02'"
-    ) == [("turn29",)]
+    assert query(warehouse, "SELECT DISTINCT split_part(text, ' ', 1) FROM entries WHERE day = '2026-11-02'") == [
+        ("turn29",)
+    ]
 
 
 def damaged() -> Iterator[object]:

@@ -84,18 +84,13 @@ def replace_often(folder: Path) -> None:
     """Replace one partition again and again, each time by rows that all say which round of whom it was."""
     lake = Lake(str(folder / "lake"))
     for turn in range(25):
-        lake.replace(
-            ENTRIES, DAY, batches(rows(100 + turn, f"{os.getpid()}-{turn}")), run_id=str(os.getpid())
-        )
+        lake.replace(ENTRIES, DAY, batches(rows(100 + turn, f"{os.getpid()}-{turn}")), run_id=str(os.getpid()))
 
 
 def replace_large(folder: Path) -> None:
     """About 240 MB of rows out of order, with 32 MiB of memory; prints the most that Arrow ever held."""
     large = ({**row(number), "text": "x" * 80_000} for number in range(3000, 0, -1))
-    bunches = (
-        pa.RecordBatch.from_pylist([next(large) for _ in range(25)], schema=ENTRIES.schema)
-        for _ in range(120)
-    )
+    bunches = (pa.RecordBatch.from_pylist([next(large) for _ in range(25)], schema=ENTRIES.schema) for _ in range(120))
     Lake(str(folder / "lake"), memory=32 * 2**20).replace(ENTRIES, DAY, bunches, run_id="large")
     sys.stdout.write(str(pa.default_memory_pool().max_memory()))
 
@@ -115,8 +110,7 @@ def land(folder: Path) -> None:
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
-    step.__name__: step
-    for step in (replace_small, replace_often, replace_large, replace_on_full_disk, stage, land)
+    step.__name__: step for step in (replace_small, replace_often, replace_large, replace_on_full_disk, stage, land)
 }
 
 
