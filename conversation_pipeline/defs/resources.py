@@ -17,7 +17,7 @@ import httpx
 from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.bulk import Bulk
-from conversation_pipeline.salesforce.connection import Connection, Retry
+from conversation_pipeline.salesforce.connection import Connection, Retry, Timeouts
 from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
 from conversation_pipeline.salesforce.query import Query
@@ -28,6 +28,10 @@ from conversation_pipeline.storage import Lake, Staging
 from conversation_pipeline.storage.warehouse import Warehouse
 
 T = TypeVar("T")
+
+
+_LONGEST_ANSWER = 1200.0
+"""Seconds that Salesforce allows for reading one page of a bulk result (Bulk API 2.0 limits)."""
 
 
 @dataclass
@@ -65,7 +69,16 @@ class Org:
     def _org_connection(self) -> Connection:
         allocation = Allocation(self.settings.conversation_api_reserve, self.settings.conversation_api_share)
         transport = AllocationTransport(httpx.HTTPTransport(), allocation)
-        return self._connection(self.settings.salesforce_instance_url, self._org_auth, transport)
+        connection = Connection(
+            self.settings.salesforce_instance_url,
+            self._org_auth,
+            self._store,
+            self.meter,
+            timeouts=Timeouts(body=_LONGEST_ANSWER),
+            transport=transport,
+        )
+        self._open.append(connection.close)
+        return connection
 
     @cached_property
     def conversation_data(self) -> ConversationData:
@@ -124,8 +137,8 @@ class Org:
             for user in self.settings.execution_users()
         ]
 
-    def _connection(self, url: str, auth: BearerAuth, transport: httpx.BaseTransport | None = None) -> Connection:
-        connection = Connection(url, auth, self._store, self.meter, transport=transport)
+    def _connection(self, url: str, auth: BearerAuth) -> Connection:
+        connection = Connection(url, auth, self._store, self.meter)
         self._open.append(connection.close)
         return connection
 

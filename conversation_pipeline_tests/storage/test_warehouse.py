@@ -21,6 +21,7 @@ import pytest
 
 from conversation_pipeline.kill_points import KillPoint
 from conversation_pipeline.schemas import Dataset, Field
+from conversation_pipeline.schemas.messaging import MESSAGING_DELIVERY_ERRORS
 from conversation_pipeline.storage import Lake, Landed, StorageError, Warehouse, WarehouseError
 from conversation_pipeline_tests.storage.things import (
     ENTRIES,
@@ -523,3 +524,16 @@ def test_names_are_only_names(tmp_path: Path) -> None:
 
     assert warehouse.summary([odd])[0].rows == 1
     assert query(warehouse, "SELECT comment FROM duckdb_tables() WHERE comment IS NOT NULL") == [(odd.grain,)]
+
+
+def test_a_million_rows_land_in_one_go(tmp_path: Path) -> None:
+    """A first landing of a large history adds up (DuckDB 2.0.0 grouped such a table into no groups at all)."""
+    count, days = 1_000_000, ["2026-01-01", "2026-01-02"]
+    instants = pa.array([1_767_225_600_000 + 172 * row for row in range(count)], pa.timestamp("ms", "UTC"))
+    rows = pa.record_batch({"id": pa.array([f"0AA{row:015d}" for row in range(count)]), "created_date": instants})
+    lake = Lake(str(tmp_path / "lake"))
+    lake.replace_days(MESSAGING_DELIVERY_ERRORS, days, [rows], run_id="test", promised=count)
+
+    landing = Warehouse(tmp_path / "warehouse.duckdb").land(lake, [MESSAGING_DELIVERY_ERRORS])
+
+    assert landing.rows == count

@@ -163,7 +163,7 @@ def _in_bulk(
         counted.append(rows)
         return _replace_days(landing, selection, days, asked_at, bulk.ROAD, rows)
 
-    road = bulk.BulkRoad(landing.org.bulk, Notes(landing.org.settings.conversation_staging, "bulk_jobs"))
+    road = bulk.BulkRoad(landing.org.bulk, Notes(landing.org.settings.conversation_staging, "bulk-jobs"))
     try:
         return road.land(selection, days, into), counted[-1]
     except (BulkUnavailable, WindowTooLarge) as error:
