@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import httpx
+import hypothesis
 import pyarrow as pa
 import pytest
 
@@ -22,6 +23,10 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.settings import Settings, load_settings
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake
+
+# A property is no stopwatch: on a busy machine any example may take long. Seeds are fixed: a red run stays red.
+hypothesis.settings.register_profile("here", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("here")
 
 FIRST_DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)
