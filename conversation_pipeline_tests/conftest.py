@@ -31,6 +31,21 @@ hypothesis.settings.load_profile("here")
 FIRST_DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SPINE = (
+    "messaging_sessions",
+    "voice_calls",
+    "conversations",
+    "messaging_channels",
+    "users",
+    "conversation_activity",
+    "entries_conversation_data",
+    "conversation_entries",
+    "messages",
+    "transcripts",
+    "warehouse",
+)
+"""From an org to a transcript: what most tests need; the other on-platform datasets are made the same way."""
+
 IMPATIENT = Retry(attempts=3, timeout=5.0, wait_initial=0.01, wait_max=0.05)
 
 _CLIENT = httpx.Client(verify=False, timeout=30.0)  # loopback only: reading certificates for each call would take long

@@ -268,7 +268,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],

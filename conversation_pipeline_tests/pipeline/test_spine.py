@@ -12,7 +12,7 @@ import pytest
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES
 from conversation_pipeline.simulator import Simulator
-from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, Control, Project, project_for
+from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
 
 DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(4)]
 ALL_SETTLED = "2026-11-14T02:00:00+00:00"
@@ -32,7 +32,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
         control = Control(running.url)
         control.post("clock", now=ALL_SETTLED)
         project = project_for(running.url, tmp_path_factory.mktemp("spine"))
-        project.materialize(DAYS[0], DAYS[-1])
+        project.materialize(DAYS[0], DAYS[-1], assets=SPINE)
         yield Landed(project, control)
 
 
@@ -80,7 +80,7 @@ def test_materializing_twice_gives_identical_rows(landed: Landed) -> None:
     before = {r.uri: r.content_hash for dataset in DATASETS for r in landed.project.lake.receipts(dataset)}
     asked = len(landed.control.entry_requests())
 
-    landed.project.materialize(DAYS[0], DAYS[2])
+    landed.project.materialize(DAYS[0], DAYS[2], assets=SPINE)
 
     after = {r.uri: r.content_hash for dataset in DATASETS for r in landed.project.lake.receipts(dataset)}
     assert after == before
@@ -89,10 +89,10 @@ def test_materializing_twice_gives_identical_rows(landed: Landed) -> None:
 
 def test_an_open_day_is_read_again(project: Project, control: Control) -> None:
     """What was said since the last run arrives with the next, while the day is open."""
-    project.materialize(DAYS[0], DAYS[3])
+    project.materialize(DAYS[0], DAYS[3], assets=SPINE)
     control.post("clock", now="2026-11-13T19:00:00+00:00")
 
-    project.materialize(DAYS[0], DAYS[3])
+    project.materialize(DAYS[0], DAYS[3], assets=SPINE)
 
     truth = control.true_entries(DAYS[3])
     missing = set(truth) - set(entry_keys(project.rows(CONVERSATION_ENTRIES, DAYS[3])))
