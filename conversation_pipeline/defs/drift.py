@@ -47,8 +47,8 @@ def check_result(
     selection: Selection, description: ObjectDescription, before: Mapping[str, Any]
 ) -> dg.AssetCheckResult:
     findings = {
-        "not visible, left null": list(selection.missing),
-        "of another type than declared, left null": list(selection.unfit),
+        "not visible, nothing new is read": list(selection.missing),
+        "of another type than declared, nothing new is read": list(selection.unfit),
         **_since(description, before),
     }
     told = {finding: names for finding, names in findings.items() if names}

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from conversation_pipeline.extract.on_platform import Selection
-from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.extract.windows import Window, unbroken
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce import soql
 from conversation_pipeline.salesforce.bulk import Bulk, QueryJob, ResultPage
@@ -331,14 +331,7 @@ def windows_of(days: Sequence[str] | None) -> list[Window | None]:
     """Days as few windows as can be: days that follow one another are one."""
     if days is None:
         return [None]
-    windows: list[Window] = []
-    for day in sorted(set(days)):
-        window = Window.of_day(date.fromisoformat(day).isoformat())
-        if windows and windows[-1].end == window.start:
-            windows[-1] = windows[-1].spanning(window)
-        else:
-            windows.append(window)
-    return [*windows]
+    return [Window.of_days(run) for run in unbroken(days)]
 
 
 def _halves(window: Window) -> tuple[Window, Window]:

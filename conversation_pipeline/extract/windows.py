@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -25,6 +25,11 @@ class Window:
         """The UTC day of a partition key, ``YYYY-MM-DD``."""
         start = datetime.combine(date.fromisoformat(day), time.min, UTC)
         return cls(start, start + timedelta(days=1))
+
+    @classmethod
+    def of_days(cls, days: Sequence[str]) -> Window:
+        """An unbroken run of days, in order, as one window."""
+        return cls.of_day(days[0]).spanning(cls.of_day(days[-1]))
 
     def covers(self, other: Window) -> bool:
         return self.start <= other.start and other.end <= self.end

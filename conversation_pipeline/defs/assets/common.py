@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
-
-import dagster as dg
 
 from conversation_pipeline.defs.reporting import Metadata, column_schema, receipt_metadata
 from conversation_pipeline.extract.windows import Window
@@ -64,7 +62,3 @@ def up_to(lake: Lake, dataset: Dataset, day: str) -> Any:
     """All of a dataset's days up to and including the one after: sessions reach into days long after their creation."""
     following = Window.of_day(day).end.date().isoformat()
     return lake.dataset(dataset, [known for known in lake.partitions(dataset) if known <= following])
-
-
-def same_partitions(names: Iterable[Dataset]) -> list[dg.AssetDep]:
-    return [dg.AssetDep(dataset.name) for dataset in names]

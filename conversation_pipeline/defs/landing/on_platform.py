@@ -115,9 +115,10 @@ def _selected(landing: Landing) -> on_platform.Selection:
     selection = on_platform.select(landing.org.query, landing.dataset)
     name = landing.dataset.name
     if selection.missing:
-        landing.log.warning(f"{name}: this org or user does not show {', '.join(selection.missing)}; left null")
+        hidden = ", ".join(selection.missing)
+        landing.log.warning(f"{name}: this org or user does not show {hidden}; nothing new is read of it")
     if selection.unfit:
-        landing.log.warning(f"{name}: {', '.join(selection.unfit)} changed their type; left null")
+        landing.log.warning(f"{name}: {', '.join(selection.unfit)} changed their type; nothing new is read of it")
     return selection
 
 
@@ -135,7 +136,7 @@ def _land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) -
 def _pull(landing: Landing, selection: on_platform.Selection, days: Sequence[str]) -> dict[str, Metadata]:
     """An unbroken run of days, as a whole: by REST query, or by bulk job where that costs fewer calls."""
     org, dataset = landing.org, landing.dataset
-    window = Window.of_day(days[0]).spanning(Window.of_day(days[-1]))
+    window = Window.of_days(days)
     with org.meter.measured() as used:
         asked_at = org.query.server_time()
         pull = open_pull(landing.staging, dataset.name, days[0], asked_at)
