@@ -1,0 +1,41 @@
+"""What the rooms of this road's landing hand to one another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.storage import Lake, Staging
+
+
+@dataclass(frozen=True)
+class Landing:
+    """
+    What the landing of one on-platform dataset works with.
+
+    Attributes:
+        full: Pull whole partitions even where a refresh would do.
+    """
+
+    dataset: Dataset
+    org: Org
+    lake: Lake
+    staging: Staging
+    run_id: str
+    log: logging.Logger
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a day or a run of days, how many the org says there are, and how they were come by."""
+
+    batches: Iterable[pa.RecordBatch]
+    promised: int
+    pages: int
+    mode: str

@@ -1,0 +1,87 @@
+"""Rows into the lake: with what a hidden column held before, and a receipt that the next refresh begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conversation_pipeline.defs.landing.on_platform.landing import Landing, Rows
+from conversation_pipeline.defs.landing.on_platform.paging import digest
+from conversation_pipeline.defs.reporting import Metadata, drift_metadata, receipt_metadata
+from conversation_pipeline.extract.on_platform import Selection
+from conversation_pipeline.kill_points import KillPoint, at
+from conversation_pipeline.salesforce.errors import ObjectUnavailable
+from conversation_pipeline.salesforce.transport import Meter
+from conversation_pipeline.storage import Pull, Receipt
+
+
+def replace_days(
+    landing: Landing, selection: Selection, days: Sequence[str], asked_at: datetime, road: str, rows: Rows
+) -> dict[str, Receipt]:
+    origin = _origin(landing, selection, asked_at, road)
+    batches = _with_hidden_columns(landing, selection, days, rows.batches)
+    return landing.lake.replace_days(landing.dataset, days, batches, promised=rows.promised, **origin)
+
+
+def replace_snapshot(landing: Landing, selection: Selection, asked_at: datetime, rows: Rows) -> Receipt:
+    origin = _origin(landing, selection, asked_at, "soql")
+    return landing.lake.replace(landing.dataset, None, rows.batches, promised=rows.promised, **origin)
+
+
+def land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) -> Metadata:
+    """An object that the org lacks is an empty dataset; but a lost permission never empties what is there already."""
+    dataset, lake = landing.dataset, landing.lake
+    there = lake.receipt(dataset, day)
+    if there is not None and there.rows:
+        raise error
+    landing.log.warning(f"{dataset.name}: {error}. The partition is published without rows.")
+    receipt = lake.replace(dataset, day, [], run_id=landing.run_id, road="soql", promised=0)
+    return {**receipt_metadata(receipt), **drift_metadata({f"missing object {dataset.sobject}": 1})}
+
+
+def close(landing: Landing, pull: Pull) -> None:
+    landing.staging.close_pull(pull)
+    at(KillPoint.PULL_CLOSED)
+
+
+def metadata(receipt: Receipt, selection: Selection, rows: Rows, used: Meter) -> Metadata:
+    missing = {f"missing {name}": 1 for name in selection.missing}
+    unfit = {f"unfit {name}": 1 for name in selection.unfit}
+    return {
+        **receipt_metadata(receipt, used),
+        "mode": rows.mode,
+        "pages": rows.pages,
+        **drift_metadata(missing | unfit),
+    }
+
+
+def columns(selection: Selection) -> str:
+    """What was asked for and as which types: a day that was asked for otherwise is pulled as a whole."""
+    return digest(f"{selection.soql(None)}\n{selection.dataset.schema}")
+
+
+def _origin(landing: Landing, selection: Selection, asked_at: datetime, road: str) -> dict[str, Any]:
+    """What a receipt says of where its rows came from, and what the next refresh begins with."""
+    provenance = {"asked_at": asked_at.isoformat(), "selection": columns(selection)}
+    return {"run_id": landing.run_id, "road": road, "provenance": provenance}
+
+
+def _with_hidden_columns(
+    landing: Landing, selection: Selection, days: Sequence[str], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Columns that can not be read now keep, row by row, the values that an earlier reading brought."""
+    hidden = [
+        field.name for field in landing.dataset.fields if field.api_name in (*selection.missing, *selection.unfit)
+    ]
+    known = landing.lake.dataset(landing.dataset, days).to_table(columns=["id", *hidden]) if hidden else None
+    for batch in batches:
+        if known is not None and known.num_rows:
+            place = pc.index_in(batch["id"], value_set=known["id"].combine_chunks())
+            for name in hidden:
+                kept = known[name].take(place).combine_chunks()
+                batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), kept)
+        yield batch
