@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from conversation_pipeline.simulator.bulk_jobs import routes as bulk_jobs
+from conversation_pipeline.simulator.connect import routes as connect
 from conversation_pipeline.simulator.control import routes as control
 from conversation_pipeline.simulator.conversation_data import routes as conversation_data
 from conversation_pipeline.simulator.endpoint import Endpoint
@@ -21,7 +22,13 @@ from conversation_pipeline.simulator.rest.wire import errors, not_found
 
 Room = Callable[[Org], Iterable[Endpoint]]
 
-ROOMS: tuple[Room, ...] = (oauth.endpoints, rest.endpoints, bulk_jobs.endpoints, conversation_data.endpoints)
+ROOMS: tuple[Room, ...] = (
+    oauth.endpoints,
+    rest.endpoints,
+    bulk_jobs.endpoints,
+    conversation_data.endpoints,
+    connect.endpoints,
+)
 
 
 def create_app(org: Org, connections: Connections) -> Starlette:

@@ -92,6 +92,7 @@ class Gate:
             request.url.path,
             session.client.username if session else None,
             identifier,
+            client_id=session.client.client_id if session else None,
         )
         org.counters.arrive(noted, org.clock.elapsed(), org.limits)
         return noted

@@ -15,8 +15,11 @@ from conversation_pipeline.simulator.control.limits import Bucket, Limits
 from conversation_pipeline.simulator.control.switches import Switches
 from conversation_pipeline.simulator.oauth.model import Client, Identities
 from conversation_pipeline.simulator.world.builder import Recipe
+from conversation_pipeline.simulator.world.entries import Entry
+from conversation_pipeline.simulator.world.reading import Delays, readable
 from conversation_pipeline.simulator.world.records import Row
 from conversation_pipeline.simulator.world.schema import PREFIXES, SOBJECTS, SObject, without
+from conversation_pipeline.simulator.world.script import Conversation
 from conversation_pipeline.simulator.world.world import World
 
 DEFAULT_HISTORY = timedelta(days=14)
@@ -74,7 +77,7 @@ class Org:
         self.counters = Counters()
         self.faults = Faults()
         self.visibility = Visibility()
-        self.buckets: dict[str, Bucket] = {}
+        self.buckets: dict[tuple[str, ...], Bucket] = {}
         self.jobs = Jobs()
         self.schema_changed_at = _midnight(self._first_day)
         self.schema: dict[str, SObject] = dict(SOBJECTS)
@@ -90,6 +93,47 @@ class Org:
     def voice_settle_ms(self) -> int:
         """How long after a call's end its entries can be read."""
         return round(float(self.switches["voice_settle_minutes"]) * 60_000)
+
+    def delays(self) -> Delays:
+        """How late the entry APIs are, by the switches."""
+        switches = self.switches
+        return Delays(
+            entry=round(switches["entry_delay_seconds"] * 1000),
+            late=round(switches["late_entry_seconds"] * 1000),
+            late_share=float(switches["late_entry_share"]),
+            settle=self.voice_settle_ms(),
+            association=round(switches["voice_association_minutes"] * 60_000),
+            vanish=round(switches["voice_vanish_seconds"] * 1000),
+            empty_before=switches["voice_before_association"] == "none",
+        )
+
+    def conversation_for_api(self, identifier: str) -> Conversation | None:
+        """
+        The conversation that an entry API is asked for, which that makes an active one; None if it says 404.
+
+        Both entry APIs mark: each call restarts the 30 minutes (Access Conversation Data [doc]).
+        """
+        conversation = self.world.conversation(identifier, self.clock.now)
+        if conversation is None:
+            return None
+        erased = conversation.erased_at is not None and conversation.erased_at <= self.clock.now_ms
+        if erased and self.switches["erased_conversation"] == "absent":
+            return None
+        self.counters.active.touch(identifier, self.clock.elapsed(), self.limits)
+        return conversation
+
+    def readable(self, conversation: Conversation) -> list[Entry]:
+        """The entries that an entry API returns now, in the order of their times."""
+        return list(readable(conversation, self.clock.now_ms, self.delays()))
+
+    def kept(self, conversation: Conversation) -> list[Entry]:
+        """The entries that an entry API returns now as they are kept, to be changed."""
+        known = {entry.identifier for entry in self.readable(conversation)}
+        return [entry for entry in conversation.entries if entry.identifier in known]
+
+    def bucket(self, *key: str) -> Bucket:
+        """The bucket of one caller for one API."""
+        return self.buckets.setdefault(key, Bucket())
 
     def _first_clients(self) -> Iterable[Client]:
         cast = self.world.cast

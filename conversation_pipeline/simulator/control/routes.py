@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -21,6 +22,7 @@ from conversation_pipeline.simulator.org import Org
 from conversation_pipeline.simulator.world.ids import record_id
 
 _FIRST_FREE_USER = 1_000
+_MOST_CUSTOMERS = 100_000
 Command = Callable[[dict[str, Any]], Any]
 
 
@@ -63,6 +65,9 @@ class _Room:
         yield Endpoint("control.faults", "/simulator/faults", ("DELETE",), self._clear_faults)
         yield post("schema", lambda asked: alter(self._org, asked))
         yield post("hide", lambda asked: hide(self._org, asked))
+        yield get("users", lambda _: json_response(self._users()))
+        yield post("users", self._set_user)
+        yield post("customers", self._customers)
         yield post("entries", lambda asked: put_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))
         yield post("records/generate", lambda asked: generate(self._org, asked))
@@ -126,6 +131,23 @@ class _Room:
     def _counters(self) -> dict[str, Any]:
         org = self._org
         return org.counters.shown(org.clock.elapsed(), org.limits) | {"api_requests": org.api_requests}
+
+    def _users(self) -> dict[str, Any]:
+        identities = self._org.identities
+        return {"users": {client.username: identities.state(client) for client in identities.clients}}
+
+    def _set_user(self, asked: dict[str, Any]) -> Any:
+        self._org.identities.set_state(str(asked.get("username")), str(asked.get("state")))
+        return self._users()
+
+    def _customers(self, asked: dict[str, Any]) -> Any:
+        """So many customers want to begin a conversation now, in an org that APIs may have filled."""
+        org, count = self._org, asked.get("count", 1)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _MOST_CUSTOMERS:
+            raise ValueError(f"count is a number from 1 to {_MOST_CUSTOMERS}")
+        names = [f"customer/{uuid.uuid4()}" for _ in range(count)]
+        welcome = org.counters.active.customers(names, org.clock.elapsed(), org.limits)
+        return {"begun": welcome, "turned_away": count - welcome}
 
     def _requests(self, _request: Request) -> Response:
         return json_response({"requests": [asdict(noted) for noted in self._org.counters.requests]})

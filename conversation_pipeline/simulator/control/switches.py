@@ -23,9 +23,34 @@ SWITCHES = (
            ("string", "object", "mixed")),
     Switch("page_tokens", True, "conversation-entries tells nextPageToken when there is more; off: it never does"),
     Switch("entry_page_size", 1000, "entries a page without recordLimit (25 as in the Connect road, or 1000)", least=1),
-    Switch("entry_order", "newest_first", "order of conversation-entries", ("newest_first", "oldest_first")),
+    Switch("entry_order", "newest_first", "order of conversation-entries; shuffled: a page's entries come in no order",
+           ("newest_first", "oldest_first", "shuffled")),
     Switch("retry_after", True, "429 of conversation-entries carries Retry-After in seconds"),
+    Switch("conversation_service", "on", "the org's toggle `Conversation Service API`; off looks like missing rights, "
+           "or like a wrong address", ("on", "off", "off_as_404")),
+    Switch("erased_conversation", "empty", "what the entry APIs say of a conversation that was erased: 200 without "
+           "entries, or 404", ("empty", "absent")),
+    Switch("erasure_seconds", 300, "from the DELETE of a person or conversation until it is Completed", least=0),
+    Switch("connect_page_size", 25, "entries of the Connect road without recordLimit", least=1),
+    Switch("connect_bot_text", True, "the Connect road tells the bots' text as captured; off: as documented, it does "
+           "not"),
+    Switch("connect_rich_entries", "omitted", "messages without plain text in the Connect road: omitted, or there with "
+           "an empty messageText", ("omitted", "blank")),
+    Switch("connect_filter_after_limit", False, "the Connect road counts what it leaves out against recordLimit, so "
+           "that a page can be short or empty while there is more"),
+    Switch("connect_daily_status", "403", "the Connect road's status once the org's 24-hour allocation is used up",
+           ("403", "429")),
+    Switch("connect_retry_after", False, "503 of the Connect road carries Retry-After in seconds"),
+    Switch("entry_delay_seconds", 0, "from an entry's time until the entry APIs return it", least=0),
+    Switch("late_entry_share", 0, "how many entries come later than the others, 0 to 1", least=0),
+    Switch("late_entry_seconds", 0, "how much later those come", least=0),
     Switch("voice_settle_minutes", 3, "minutes from the end of a call until its entries can be read", least=0),
+    Switch("voice_association_minutes", 0, "minutes from then until they name the right call in relatedRecords",
+           least=0),
+    Switch("voice_before_association", "first_call", "until then they name the conversation's first call (a call that "
+           "was not transferred: none), or none at all", ("first_call", "none")),
+    Switch("voice_vanish_seconds", 0, "how long a call's entries cannot be read just before they name the right call",
+           least=0),
     Switch("commit_delay_seconds", 0, "a row can be seen this long after its SystemModstamp (late commits)", least=0),
     Switch("replication_held_back_seconds", 0, "latestDateCovered of /deleted and /updated stays this far behind now",
            least=0),

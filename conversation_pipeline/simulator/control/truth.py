@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from conversation_pipeline.simulator.org import Org
 from conversation_pipeline.simulator.soql.evaluate import json_datetime, render_value
 
 
+def midnight_ms(day: date) -> int:
+    """The beginning of a UTC day as epoch milliseconds."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
 def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
     """Every entry of that UTC day (by transcripted timestamp) that an API returns now, oldest first."""
-    now_ms, settle = org.clock.now_ms, org.voice_settle_ms()
+    start, end = midnight_ms(day), midnight_ms(day + timedelta(days=1))
     found = [
         {
             "conversation_identifier": conversation.identifier, "entry_identifier": entry.identifier,
@@ -21,8 +26,9 @@ def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
             "messaging_session_id": entry.record_id if (entry.record_id or "").startswith("0Mw") else None,
             "voice_call_id": entry.record_id if (entry.record_id or "").startswith("0LQ") else None,
         }
-        for conversation, entry in org.world.entries_on(day, org.clock.now)
-        if entry.visible_from(settle) <= now_ms
+        for conversation in org.world.conversations_between(start, end, org.clock.now)
+        for entry in org.readable(conversation)
+        if start <= entry.at < end
     ]  # fmt: skip
     return sorted(found, key=lambda row: (row["transcripted_timestamp"], row["entry_identifier"]))
 

@@ -23,11 +23,6 @@ class Selection:
     after: int
 
 
-def readable(entries: Sequence[Entry], now_ms: int, voice_settle_ms: int) -> list[Entry]:
-    """The entries that an API returns at `now_ms`."""
-    return [entry for entry in entries if entry.visible_from(voice_settle_ms) <= now_ms]
-
-
 def select(entries: Sequence[Entry], selection: Selection) -> tuple[list[Entry], str | None]:
     """One page in order, and the token of the next one if there is more."""
     wanted = [entry for entry in entries if selection.start <= entry.at <= selection.end]

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conversation_pipeline.simulator.control.counters import ENTRIES
-from conversation_pipeline.simulator.control.limits import Bucket
-from conversation_pipeline.simulator.conversation_data.model import MAX_RECORDS, Selection, place_of, readable, select
+from conversation_pipeline.simulator.conversation_data.model import MAX_RECORDS, Selection, place_of, select
 from conversation_pipeline.simulator.conversation_data.wire import page, refused
 from conversation_pipeline.simulator.endpoint import Endpoint, bearer
 from conversation_pipeline.simulator.org import Org
@@ -41,7 +40,11 @@ class _Room:
         session = org.identities.session(bearer(request) or "", org.switches["token_life_seconds"])
         if session is None or session.token.count(".") != 2 or "sfap_api" not in session.client.scopes:
             return refused(401, 401, "The access token is missing, expired, or not a JWT with scope sfap_api")
-        wait = org.buckets.setdefault(session.client.user_id, Bucket()).take(org.clock.elapsed(), org.limits)
+        if org.switches["conversation_service"] != "on":
+            return _switched_off(org.switches["conversation_service"])
+        if not org.identities.reads_conversations(session.client):
+            return refused(403, 403, "The execution user isn't permitted to read conversation entries")
+        wait = org.bucket("entries", session.client.user_id).take(org.clock.elapsed(), org.limits.entries)
         if wait is not None:
             headers = {"retry-after": str(max(1, math.ceil(wait)))} if org.switches["retry_after"] else None
             return refused(429, 429, "Too many requests for this execution user", headers)
@@ -49,12 +52,12 @@ class _Room:
             identifier, selection = self._asked(request)
         except _BadParameter as error:
             return refused(400, error.code, error.message)
-        conversation = org.world.conversation(identifier, org.clock.now)
+        conversation = org.conversation_for_api(identifier)
         if conversation is None:
             return refused(404, 10018, "The conversation identifier isn't valid")
-        org.counters.active.touch(identifier, org.clock.elapsed(), org.limits)
-        found = readable(conversation.entries, org.clock.now_ms, org.voice_settle_ms())
-        entries, token = select(found, selection)
+        entries, token = select(org.readable(conversation), selection)
+        if org.switches["entry_order"] == "shuffled":
+            entries.sort(key=lambda entry: entry.coin)
         return page(entries, token if org.switches["page_tokens"] else None, org.switches["payload_form"])
 
     def _asked(self, request: Request) -> tuple[str, Selection]:
@@ -73,7 +76,7 @@ class _Room:
         except ValueError:
             raise _BadParameter(400, "pageToken isn't valid") from None
         newest_first = (
-            self._org.switches["entry_order"] == "newest_first" if direction is None else direction == "FromEnd"
+            self._org.switches["entry_order"] != "oldest_first" if direction is None else direction == "FromEnd"
         )
         return identifier, Selection(
             _whole(asked.get("startTimestamp"), 0, "startTimestamp", 10090),
@@ -82,6 +85,13 @@ class _Room:
             newest_first,
             after,
         )
+
+
+def _switched_off(how: str) -> Response:
+    """The toggle is off: nobody published how that looks; 403 or 404 are assumed."""
+    if how == "off_as_404":
+        return refused(404, 404, "Not found")
+    return refused(403, 403, "The Conversation Service API isn't enabled for this org")
 
 
 def _whole(value: str | None, default: int, name: str, code: int) -> int:

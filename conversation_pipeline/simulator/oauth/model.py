@@ -19,6 +19,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from conversation_pipeline.simulator.control.clock import Clock
 
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
+USER_STATES = ("active", "locked", "without_permission")
+"""`locked` ends the user's sessions and opens none; `without_permission` may do all but read conversation entries."""
 _LONGEST_ASSERTION = 300
 _SKEW = 180
 
@@ -70,6 +72,7 @@ class Identities:
         self._clock = clock
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, Session] = {}
+        self._states: dict[str, str] = {}
         self._key = secrets.token_bytes(32)
 
     @property
@@ -80,6 +83,26 @@ class Identities:
     def register(self, client: Client) -> None:
         """Add a client or replace the one with its client_id."""
         self._clients[client.client_id] = client
+
+    def state(self, client: Client) -> str:
+        """How the client's user stands: one of USER_STATES."""
+        return self._states.get(client.user_id, USER_STATES[0])
+
+    def set_state(self, username: str, state: str) -> None:
+        """
+        Lock a user, take its permission away, or let it be as it was.
+
+        Raises:
+          ValueError: no such state, or no client runs as that user.
+        """
+        users = {client.user_id for client in self.clients if client.username == username}
+        if state not in USER_STATES or not users:
+            raise ValueError(f"give the username of a client and a state: one of {', '.join(USER_STATES)}")
+        self._states |= dict.fromkeys(users, state)
+
+    def reads_conversations(self, client: Client) -> bool:
+        """Whether the client's user has the permission Access Conversation Entries [doc; needed here: assumed]."""
+        return self.state(client) != "without_permission"
 
     def by_secret(self, client_id: str, client_secret: str) -> Client:
         """
@@ -95,7 +118,7 @@ class Identities:
             client.client_secret.encode(), client_secret.encode()
         ):
             raise GrantError("invalid_client", "invalid client credentials")
-        return client
+        return self._unlocked(client)
 
     def by_assertion(self, assertion: str, own_url: str) -> Client:
         """
@@ -127,6 +150,11 @@ class Identities:
             raise GrantError("invalid_grant", "expired authorization code")
         if claims.get("sub") != client.username:
             raise GrantError("invalid_grant", "user hasn't approved this consumer")
+        return self._unlocked(client)
+
+    def _unlocked(self, client: Client) -> Client:
+        if self.state(client) == "locked":
+            raise GrantError("inactive_user", "user is inactive")
         return client
 
     def open_session(self, client: Client, life: float) -> Session:
@@ -145,7 +173,7 @@ class Identities:
     def session(self, token: str, life: float | None = None) -> Session | None:
         """The live session of that token, or None; `life` lets its life slide on."""
         session = self._sessions.get(token)
-        if session is None or session.expires <= self._clock.elapsed():
+        if session is None or session.expires <= self._clock.elapsed() or self.state(session.client) == "locked":
             return None
         if life is not None:
             session.expires = self._clock.elapsed() + life

@@ -45,12 +45,19 @@ def errors(status: int, code: str, message: str, headers: dict[str, str] | None 
     return json_response([{"message": message, "errorCode": code}], status, headers)
 
 
-def authenticated(org: Org, handler: Authenticated, *, metered: bool = True) -> Callable[[Request], Response]:
+def forbidden() -> int:
+    """403, the status of core REST once the org's daily allocation is used up [doc]."""
+    return 403
+
+
+def authenticated(
+    org: Org, handler: Authenticated, *, metered: bool = True, exhausted: Callable[[], int] = forbidden
+) -> Callable[[Request], Response]:
     """
     A handler for callers with a live token of scope `api`, in an API version that this org speaks.
 
     Each call uses up one of the org's daily API requests, unless it is not `metered`, and says so in
-    Sforce-Limit-Info (headers_api_usage [doc]).
+    Sforce-Limit-Info (headers_api_usage [doc]); `exhausted` tells the status once there are none left.
     """
 
     def handle(request: Request) -> Response:
@@ -62,7 +69,7 @@ def authenticated(org: Org, handler: Authenticated, *, metered: bool = True) -> 
         if "api" not in session.client.scopes:
             return errors(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")
         if org.api_requests >= org.limits.daily_api_requests:
-            return errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", _usage(org))
+            return errors(exhausted(), "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", _usage(org))
         at, limits = org.clock.elapsed(), org.limits
         if org.counters.running_long(at, limits.long_request_seconds) >= limits.concurrent_requests:
             message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
@@ -78,7 +85,9 @@ def authenticated(org: Org, handler: Authenticated, *, metered: bool = True) -> 
     return handle
 
 
-def commanded(org: Org, handler: Commanded, *, metered: bool = True) -> Callable[[Request], Awaitable[Response]]:
+def commanded(
+    org: Org, handler: Commanded, *, metered: bool = True, exhausted: Callable[[], int] = forbidden
+) -> Callable[[Request], Awaitable[Response]]:
     """An `authenticated` handler that is given the JSON object of the request's body."""
 
     async def handle(request: Request) -> Response:
@@ -93,7 +102,7 @@ def commanded(org: Org, handler: Commanded, *, metered: bool = True) -> Callable
                 return errors(400, "JSON_PARSER_ERROR", "The body has to be a JSON object")
             return handler(request, session, content)
 
-        return authenticated(org, parsed, metered=metered)(request)
+        return authenticated(org, parsed, metered=metered, exhausted=exhausted)(request)
 
     return handle
 

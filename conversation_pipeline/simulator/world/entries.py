@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -19,6 +20,18 @@ class Speaker:
     def wire(self) -> dict[str, Any]:
         """The participant's JSON."""
         return {"appType": self.app_type, "subject": self.subject, "role": self.role}
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """
+    What an entry reads from `at` (UTC epoch milliseconds) on: identifier and times stay (Connect, redaction [doc]).
+    """
+
+    at: int
+    payload: str
+    text: str | None
+    related_records: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -37,6 +50,7 @@ class Entry:
       settles_after: for voice, the end of the conversation: the entry cannot be read before that and the delay.
       text: what the reader saw where the payload tells it.
       verbatim: for an entry that was put in by hand, the JSON that the reply repeats member by member.
+      redaction: the words that took the place of those above, and when.
     """
 
     identifier: str
@@ -56,6 +70,19 @@ class Entry:
     format_type: str | None = None
     text: str | None = None
     verbatim: dict[str, Any] | None = None
+    redaction: Redaction | None = None
+
+    def as_of(self, now_ms: int) -> Entry:
+        """The entry as it reads at `now_ms` (UTC epoch milliseconds)."""
+        new = self.redaction
+        if new is None or new.at > now_ms:
+            return self
+        verbatim = self.verbatim
+        if verbatim is not None:
+            payload = new.payload if isinstance(verbatim["entryPayload"], str) else json.loads(new.payload)
+            verbatim = {**verbatim, "entryPayload": payload, "relatedRecords": list(new.related_records)}
+        return replace(self, payload=new.payload, text=new.text, related_records=new.related_records,
+                       verbatim=verbatim, redaction=None)  # fmt: skip
 
     def visible_from(self, voice_settle_ms: int) -> int:
         """The first instant (UTC epoch milliseconds) at which an API returns this entry."""

@@ -27,12 +27,22 @@ def record_number(day: date, place: int) -> int:
 
 @dataclass(slots=True)
 class Conversation:
-    """One conversation of the world: its identifier, its entries by time, the records it leaves in the org."""
+    """
+    One conversation of the world: its identifier, its entries by time, the records it leaves in the org.
+
+    What was said before `erased_at` (UTC epoch milliseconds) is gone from then on.
+    """
 
     identifier: str
     record_id: str
     entries: list[Entry] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    erased_at: int | None = None
+
+    def as_of(self, now_ms: int) -> list[Entry]:
+        """The entries that are kept at `now_ms`, as they read then, whether their time has come or not."""
+        gone = self.erased_at if self.erased_at is not None and self.erased_at <= now_ms else None
+        return [entry.as_of(now_ms) for entry in self.entries if gone is None or entry.at >= gone]
 
     @property
     def last_change(self) -> int:

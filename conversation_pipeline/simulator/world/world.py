@@ -105,13 +105,24 @@ class World:
                 conversation.entries.clear()
 
     def entries_on(self, day: date, now: int) -> Iterable[tuple[Conversation, Entry]]:
-        """Every entry with a transcripted timestamp on that UTC day, whether it can be read yet or not."""
+        """
+        Every entry with a transcripted timestamp on that UTC day, as it reads at `now`, whether an API returns it yet
+        or not; erased ones are gone.
+        """
         self.reach(now)
         start, end = _midnight(day) * 1000, _midnight(day + timedelta(days=1)) * 1000
         for conversation in self.conversations.values():
-            for entry in conversation.entries:
+            for entry in conversation.as_of(now * 1000):
                 if start <= entry.at < end:
                     yield conversation, entry
+
+    def conversations_between(self, start: int, end: int, now: int) -> Iterator[Conversation]:
+        """The conversations that may have entries from `start` to before `end` (UTC epoch milliseconds) at `now`."""
+        self.reach(now)
+        for conversation in self.conversations.values():
+            entries = conversation.entries
+            if entries and entries[0].at < end and entries[-1].at >= start:
+                yield conversation
 
     def _add(self, conversation: Conversation) -> None:
         self.conversations[conversation.identifier] = conversation
