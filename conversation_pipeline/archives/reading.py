@@ -1,0 +1,200 @@
+"""An archive, or the parts of one export, from the first byte to the last row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import IO, Any, cast
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+from pyarrow import fs
+
+from conversation_pipeline.archives import json_values, tables
+from conversation_pipeline.archives.aliases import tells_entries, unknown
+from conversation_pipeline.archives.containers import Found, Spoilt, members
+from conversation_pipeline.archives.encodings import Utf8
+from conversation_pipeline.archives.entries import Converter
+from conversation_pipeline.archives.errors import Unreadable
+from conversation_pipeline.archives.options import Options
+from conversation_pipeline.archives.provenance import KNOWN, Archive, Member, Outcome, Provenance
+from conversation_pipeline.archives.survey import Survey, head_sha256, surveyed
+from conversation_pipeline.archives.values import instant
+
+CSV = "csv"
+UNKNOWN_CHARACTER = "character that the encoding does not know"
+
+_METADATA = ("manifest*.json", "readme*", "*.log", "schema*", ".ds_store")
+_STAMP = re.compile(r"(?<!\d)(20\d{12})(?!\d)")
+_HASHED_AT_ONCE = 2**20
+
+
+class Reading:
+    """
+    One pass over an archive or over all parts of an export.
+
+    Attributes:
+        provenance: What was found; complete once the batches have been read to their end.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], filesystem: fs.FileSystem, options: Options, known: Collection[str]
+    ) -> None:
+        self._paths = paths
+        self._filesystem = filesystem
+        self._options = options
+        self._known = set(known)
+        self.provenance = Provenance()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """
+        The entries, in batches of the schema ``ENTRIES``, in the order of the files; memory does not grow with them.
+
+        A member is checked to its end before its first row is given. What cannot be read is left out and stands in
+        the provenance with its reason; nothing is raised for it.
+
+        Raises:
+            OSError: the store of the files fails.
+        """
+        for path in self._paths:
+            archive = Archive(path)
+            self.provenance.archives.append(archive)
+            yield from self._archive(archive)
+
+    def _archive(self, archive: Archive) -> Iterator[pa.RecordBatch]:
+        info = self._filesystem.get_file_info(archive.name)
+        archive.size = info.size or 0
+        archive.sha256 = self._sha256(archive.name)
+        if archive.sha256 in self._known:
+            archive.reason = KNOWN
+            return
+        self._known.add(archive.sha256)
+        try:
+            archive.manifest = self._manifest(archive.name)
+            archive.snapshot_at = _snapshot_at(archive, info.mtime)
+            for one in self._members(archive.name):
+                yield from self._member(archive, one)
+        except Unreadable as error:
+            archive.reason = str(error)
+
+    def _members(self, path: str) -> Iterator[Found | Spoilt]:
+        return members(path, lambda: self._open(path), self._options.limits)
+
+    def _open(self, path: str) -> IO[bytes]:
+        return cast(IO[bytes], self._filesystem.open_input_file(path))
+
+    def _sha256(self, path: str) -> str:
+        digest = hashlib.sha256()
+        with closing(self._open(path)) as file:
+            while block := file.read(_HASHED_AT_ONCE):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def _manifest(self, path: str) -> dict[str, Any] | None:
+        """The archive's manifest, wherever in it that stands: it dates every entry."""
+        for one in self._members(path):
+            if isinstance(one, Found) and fnmatch(_base(one.name), _METADATA[0]):
+                return _object(one, self._options.limits.metadata_bytes)
+        return None
+
+    def _member(self, archive: Archive, one: Found | Spoilt) -> Iterator[pa.RecordBatch]:
+        member = Member(one.name)
+        archive.members.append(member)
+        if isinstance(one, Spoilt):
+            member.reason = one.reason
+        elif _is_metadata(one.name):
+            member.outcome = Outcome.METADATA
+        else:
+            yield from self._content(archive, member, one)
+
+    def _content(self, archive: Archive, member: Member, found: Found) -> Iterator[pa.RecordBatch]:
+        try:
+            survey = surveyed(found, self._options.fallback_encoding)
+            member.sha256, member.size, member.encoding = survey.sha256, survey.size, survey.encoding
+            member.head_sha256 = survey.head_sha256
+            if survey.sha256 in self._known and survey.sha256 != archive.sha256:
+                member.outcome = Outcome.DUPLICATE
+                return
+            self._known.add(survey.sha256)
+            yield from self._rows(archive, member, found, survey)
+        except Unreadable as error:
+            member.outcome, member.reason = Outcome.QUARANTINED, str(error)
+            member.head_sha256 = member.head_sha256 or head_sha256(found)
+
+    def _rows(self, archive: Archive, member: Member, found: Found, survey: Survey) -> Iterator[pa.RecordBatch]:
+        if not survey.head.strip():
+            raise Unreadable("empty")
+        cells = self._cells(member, found, survey)
+        if cells is None:
+            member.outcome = Outcome.OTHER_TABLE
+            return
+        member.outcome = Outcome.ENTRIES
+        convert = Converter(archive.name, member, archive.snapshot_at, self._options).batch
+        for batch in cells:
+            member.columns = tuple(dict.fromkeys([*member.columns, *batch.schema.names]))
+            rows = convert(batch)
+            if rows.num_rows:
+                yield rows
+        member.unknown_columns = tuple(member.columns[place] for place in unknown(member.columns))
+        member.quarantined_rows, member.notes = +member.quarantined_rows, +member.notes
+        if not tells_entries(member.columns):
+            member.outcome = Outcome.OTHER_TABLE
+            member.quarantined_rows.clear()
+
+    def _cells(self, member: Member, found: Found, survey: Survey) -> Iterator[pa.RecordBatch] | None:
+        """The member's rows as text, ``None`` where they are something else than entries."""
+
+        def text() -> Iterator[bytes]:
+            return _text(member, found, survey.encoding)
+
+        left_out = member.quarantined_rows
+        json_format = json_values.sniffed(survey.head)
+        member.format = json_format or CSV
+        if json_format is not None:
+            return json_values.cells(text(), json_format, self._options.limits.json_bytes, left_out)
+        header = tables.header(survey.head)
+        member.delimiter, member.columns = header.delimiter, header.columns
+        return tables.cells(text, header, left_out) if tells_entries(header.columns) else None
+
+
+def _text(member: Member, found: Found, encoding: str) -> Iterator[bytes]:
+    with closing(found.open()) as stream:
+        text = Utf8(stream, encoding)
+        yield from text
+        member.notes[UNKNOWN_CHARACTER] = text.replaced
+
+
+def _is_metadata(name: str) -> bool:
+    return "__MACOSX" in PurePosixPath(name).parts or any(fnmatch(_base(name), pattern) for pattern in _METADATA)
+
+
+def _base(name: str) -> str:
+    return PurePosixPath(name).name.lower()
+
+
+def _object(found: Found, most: int) -> dict[str, Any] | None:
+    try:
+        with closing(found.open()) as stream:
+            value = json.loads(stream.read(most).decode("utf-8-sig"))
+    except (Unreadable, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _snapshot_at(archive: Archive, modified: datetime | None) -> datetime | None:
+    """When the archive's content was taken: by its manifest, else by its name, else by its file."""
+    for name in ("completedAt", "requestedAt"):
+        told = instant(str((archive.manifest or {}).get(name) or ""), ZoneInfo("UTC"))
+        if told is not None:
+            return datetime.fromtimestamp(told / 1000, UTC)
+    stamp = _STAMP.search(PurePosixPath(archive.name).name)
+    if stamp:
+        with suppress(ValueError):
+            return datetime.strptime(stamp[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return modified
