@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from conversation_pipeline.simulator.bulk_jobs.model import Jobs
 from conversation_pipeline.simulator.control.clock import Clock
@@ -14,8 +15,11 @@ from conversation_pipeline.simulator.control.faults import Faults
 from conversation_pipeline.simulator.control.limits import Bucket, Limits
 from conversation_pipeline.simulator.control.switches import Switches
 from conversation_pipeline.simulator.oauth.model import Client, Identities
+from conversation_pipeline.simulator.world.afterlife import Customs
 from conversation_pipeline.simulator.world.builder import Recipe
 from conversation_pipeline.simulator.world.entries import Entry
+from conversation_pipeline.simulator.world.erasure import request
+from conversation_pipeline.simulator.world.ids import record_id, to_18
 from conversation_pipeline.simulator.world.reading import Delays, readable
 from conversation_pipeline.simulator.world.records import Row
 from conversation_pipeline.simulator.world.schema import PREFIXES, SOBJECTS, SObject, without
@@ -73,6 +77,7 @@ class Org:
             self.world = self._fresh_world()
             self.edited = False
         self.switches = Switches()
+        self.world.adopt(self._customs())
         self.limits = Limits()
         self.counters = Counters()
         self.faults = Faults()
@@ -93,6 +98,50 @@ class Org:
     def voice_settle_ms(self) -> int:
         """How long after a call's end its entries can be read."""
         return round(float(self.switches["voice_settle_minutes"]) * 60_000)
+
+    def switch(self, values: Mapping[str, Any]) -> None:
+        """
+        Move switches; those that the world goes by take effect on the days that are built as well.
+
+        Raises:
+          ValueError: an unknown switch, or a value that it cannot take.
+        """
+        self.switches.set(values)
+        self.world.adopt(self._customs())
+
+    def _customs(self) -> Customs:
+        switches = self.switches
+        return Customs(int(switches["redactions_per_day"]), int(switches["erasures_per_day"]))
+
+    def erase(
+        self, kind: str, targets: Sequence[str], *, seconds: int | None = None, failing: bool = False
+    ) -> list[str]:
+        """
+        Request erasures now; returns the ids of their rows in ConversationApiLog.
+
+        Arguments:
+          kind: `MessagingEndUser` or `Conversation`.
+          targets: ids of that object, 15 or 18 characters; a request for a record that is not there fails.
+          seconds: until they are Completed or Failed; the switch `erasure_seconds` unless given.
+
+        Raises:
+          ValueError: an id that is none.
+        """
+        now, user = self.clock.now, self.world.cast.integration_user_id
+        after = int(self.switches["erasure_seconds"]) if seconds is None else seconds
+        wanted = [to_18(target) for target in targets]
+        self.edited = True
+        logs = []
+        for target in wanted:
+            record = self.world.record(target)
+            known = record is not None and record.sobject == kind and record.as_of(now) is not None
+            outcome = "Completed" if known and not failing else "Failed"
+            number = self.world.numbers_by_hand()
+            log = request(record_id("1CL", number), f"{number % 100_000_000:08d}", user, (kind, target), now, after,
+                          outcome)  # fmt: skip
+            self.world.erase(log, target, now + after if outcome == "Completed" else None)
+            logs.append(log.id)
+        return logs
 
     def delays(self) -> Delays:
         """How late the entry APIs are, by the switches."""

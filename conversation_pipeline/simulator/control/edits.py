@@ -8,9 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from conversation_pipeline.simulator.org import Org, Visibility
+from conversation_pipeline.simulator.world.afterlife import REMOVED
 from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
+from conversation_pipeline.simulator.world.erasure import CONVERSATION, PERSON
 from conversation_pipeline.simulator.world.ids import record_id, to_18
 from conversation_pipeline.simulator.world.records import Change, Record, Row, Value
+from conversation_pipeline.simulator.world.redaction import redact
 from conversation_pipeline.simulator.world.schema import SObject
 from conversation_pipeline.simulator.world.script import Conversation
 
@@ -63,6 +66,56 @@ def put_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
         put.append(entry.identifier)
     conversation.entries.sort(key=lambda entry: entry.at)
     return {"identifiers": put}
+
+
+def redact_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Redact texts now: `{"conversationIdentifier", "identifiers": [...], "text"}`.
+
+    Without identifiers every entry of the conversation that has a text of its own is redacted; without a text it
+    reads `[removed]`. Identifiers and times stay.
+
+    Raises:
+      ValueError: no such conversation or entry, or one without text.
+    """
+    conversation = org.world.conversation(str(asked.get("conversationIdentifier")), org.clock.now)
+    if conversation is None:
+        raise ValueError("no such conversation now")
+    kept = {entry.identifier: entry for entry in org.kept(conversation)}
+    wanted = asked.get("identifiers")
+    unknown = [name for name in wanted or () if name not in kept]
+    if unknown:
+        raise ValueError(f"no entry {unknown[0]} in that conversation now")
+    org.edited = True
+    words = str(asked.get("text", REMOVED))
+    redacted = []
+    for name in kept if wanted is None else wanted:
+        try:
+            redact(kept[name], words, org.clock.now_ms)
+        except ValueError:
+            if wanted is not None:
+                raise
+        else:
+            redacted.append(name)
+    return {"redacted": redacted}
+
+
+def erase(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Request erasures now: `{"messagingEndUserIds": [...], "conversationIds": [...], "seconds", "failing"}`.
+
+    Ids have 15 or 18 characters; each becomes a row of ConversationApiLog that is Completed after `seconds` (the
+    switch `erasure_seconds` unless given), or Failed if it is to fail. Then rows and entries are gone.
+
+    Raises:
+      ValueError: an id that is none, or none given.
+    """
+    given = {PERSON: asked.get("messagingEndUserIds") or [], CONVERSATION: asked.get("conversationIds") or []}
+    if not any(given.values()):
+        raise ValueError("give messagingEndUserIds or conversationIds")
+    seconds, failing = asked.get("seconds"), bool(asked.get("failing"))
+    logs = [log for kind, ids in given.items() if ids for log in org.erase(kind, ids, seconds=seconds, failing=failing)]
+    return {"conversationApiLogs": logs}
 
 
 def _entry(org: Org, given: dict[str, Any]) -> Entry:

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conversation_pipeline.simulator.control.drift import alter
-from conversation_pipeline.simulator.control.edits import edit_records, hide, put_entries
+from conversation_pipeline.simulator.control.edits import edit_records, erase, hide, put_entries, redact_entries
 from conversation_pipeline.simulator.control.generate import generate
-from conversation_pipeline.simulator.control.truth import entries_of, records_of
+from conversation_pipeline.simulator.control.truth import entries_of, erasures_of, records_of, redactions_of
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Client, load_public_key
 from conversation_pipeline.simulator.org import Org
@@ -59,6 +59,8 @@ class _Room:
         yield post("tokens/expire", lambda asked: {"expired": self._org.identities.expire(asked.get("access_token"))})
         yield get("truth/entries", self._truth_entries)
         yield get("truth/records", self._truth_records)
+        yield get("truth/redactions", lambda _: json_response({"redactions": redactions_of(self._org)}))
+        yield get("truth/erasures", lambda _: json_response({"erasures": erasures_of(self._org)}))
         yield post("reset", self._reset)
         yield get("faults", lambda _: json_response(self._faults()))
         yield post("faults", self._add_fault)
@@ -68,6 +70,8 @@ class _Room:
         yield get("users", lambda _: json_response(self._users()))
         yield post("users", self._set_user)
         yield post("customers", self._customers)
+        yield post("redactions", lambda asked: redact_entries(self._org, asked))
+        yield post("erasures", lambda asked: erase(self._org, asked))
         yield post("entries", lambda asked: put_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))
         yield post("records/generate", lambda asked: generate(self._org, asked))
@@ -121,7 +125,7 @@ class _Room:
         return self._clock()
 
     def _set_switches(self, asked: dict[str, Any]) -> Any:
-        self._org.switches.set(asked)
+        self._org.switch(asked)
         return self._org.switches.described()
 
     def _set_limits(self, asked: dict[str, Any]) -> Any:

@@ -31,6 +31,9 @@ SWITCHES = (
     Switch("erased_conversation", "empty", "what the entry APIs say of a conversation that was erased: 200 without "
            "entries, or 404", ("empty", "absent")),
     Switch("erasure_seconds", 300, "from the DELETE of a person or conversation until it is Completed", least=0),
+    Switch("redactions_per_day", 0, "how many texts of a day's conversations are redacted later, 1 to 30 hours after "
+           "the last word", least=0),
+    Switch("erasures_per_day", 0, "how many people who wrote on a day ask for erasure two days later", least=0),
     Switch("connect_page_size", 25, "entries of the Connect road without recordLimit", least=1),
     Switch("connect_bot_text", True, "the Connect road tells the bots' text as captured; off: as documented, it does "
            "not"),

@@ -33,6 +33,50 @@ def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["transcripted_timestamp"], row["entry_identifier"]))
 
 
+def redactions_of(org: Org) -> list[dict[str, Any]]:
+    """Every entry that reads otherwise now than it did once, oldest redaction first; erased ones are gone."""
+    now_ms = org.clock.now_ms
+    found = [
+        {
+            "conversation_identifier": conversation.identifier, "entry_identifier": entry.identifier,
+            "transcripted_timestamp": entry.at, "redacted_at": entry.redaction.at,
+            "text_before": entry.text, "text": entry.redaction.text,
+        }
+        for conversation in org.world.conversations.values()
+        for entry in conversation.entries
+        if entry.redaction is not None and entry.redaction.at <= now_ms
+        if conversation.erased_at is None or conversation.erased_at > now_ms
+    ]  # fmt: skip
+    return sorted(found, key=lambda row: (row["redacted_at"], row["entry_identifier"]))
+
+
+def erasures_of(org: Org) -> list[dict[str, Any]]:
+    """
+    Every erasure that was requested by now, oldest first: what ConversationApiLog says, and what went with it.
+
+    `conversation_identifiers`, `entry_identifiers` and `record_ids` name what goes when it is Completed.
+    """
+    org.world.reach(org.clock.now)
+    going = {erasure.log.id: erasure for erasure in org.world.erasures}
+    found = []
+    for row in org.world.rows("ConversationApiLog", org.clock.now):
+        erasure = going.get(str(row["Id"]))
+        conversations = erasure.conversations if erasure and erasure.completed_at is not None else ()
+        found.append({
+            "conversation_api_log_id": row["Id"], "status": row["Status"],
+            "requested_entity_type": row["RequestedEntityType"],
+            "requested_entity_identifier": row["RequestedEntityIdentifier"],
+            "requested_at": render_value("datetime", row["RequestedDate"]),
+            "completed_at": (
+                render_value("datetime", row["SystemModstamp"]) if row["Status"] == "Completed" else None
+            ),
+            "conversation_identifiers": [conversation.identifier for conversation in conversations],
+            "entry_identifiers": [entry.identifier for found in conversations for entry in found.entries],
+            "record_ids": [record.id for record in erasure.records] if conversations and erasure else [],
+        })  # fmt: skip
+    return sorted(found, key=lambda one: (one["requested_at"], one["conversation_api_log_id"]))
+
+
 def records_of(org: Org, sobject: str, day: date | None) -> list[dict[str, Any]]:
     """
     Every row of the object now with all its columns, soft-deleted rows included; `day` is the UTC day of CreatedDate.

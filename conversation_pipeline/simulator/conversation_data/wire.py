@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +15,12 @@ from conversation_pipeline.simulator.world.entries import Entry
 def refused(status: int, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """`{"code", "message"}`, the error object of the sibling Interaction Service API [assumed here]."""
     return json_response({"code": code, "message": message}, status, headers)
+
+
+def accepted(logs: Iterable[tuple[str, str]]) -> Response:
+    """202 with one item for each requested id [doc; the items' members assumed]: the log's id and the entity's."""
+    items = [{"id": log, "requestedEntityIdentifier": entity[:15], "status": "REQUESTED"} for log, entity in logs]
+    return json_response({"conversationApiLogs": items}, 202)
 
 
 def page(entries: Sequence[Entry], next_token: str | None, payload_form: str) -> Response:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from conversation_pipeline.simulator.world.dialogues import CALLBACKS, FOLLOW_UPS, MESSAGING, VOICE, Scenario
+from conversation_pipeline.simulator.world.erasure import PERSON, request
 from conversation_pipeline.simulator.world.messaging import Plan, Thread
 from conversation_pipeline.simulator.world.people import Cast, person
 from conversation_pipeline.simulator.world.rarities import RARITIES, Happening, flag, whisper
-from conversation_pipeline.simulator.world.records import Change, Record
+from conversation_pipeline.simulator.world.records import Record
 from conversation_pipeline.simulator.world.script import Conversation, Script, record_number
 from conversation_pipeline.simulator.world.voice import Call
 
@@ -66,15 +67,11 @@ def records_born(recipe: Recipe, cast: Cast, day: date) -> list[Record]:
     requested = midnight + rng.randrange(8 * _HOUR, 18 * _HOUR)
     number = record_number(day, _LAST_PLACE)
     identity, erased = Script.identify("ConversationApiLog", number), Script.identify("MessagingEndUser", number + 1)
-    log = Record("ConversationApiLog", identity, [Change(requested, {
-        "Name": f"{number % 100_000_000:08d}", "OwnerId": cast.integration_user_id, "Action": "Delete",
-        "Operation": "deleteConversationParticipantData", "RequestedById": cast.integration_user_id,
-        "RequestedDate": requested, "RequestedEntityIdentifier": erased[:15],
-        "RequestedEntityType": "MessagingEndUser", "Status": "Requested",
-    })], cast.integration_user_id)  # fmt: skip
-    for seconds, status in ((20, "Enqueued"), (90, "InProgress"), (rng.randrange(200, 1500), "Completed")):
-        log.change(requested + seconds, {"Status": status}, by_user=False)
-    return [log]
+    seconds = rng.randrange(200, 1500)
+    return [
+        request(identity, f"{number % 100_000_000:08d}", cast.integration_user_id, (PERSON, erased), requested, seconds,
+                "Completed")
+    ]  # fmt: skip
 
 
 def _rarities(day: date, count: int) -> dict[int, tuple[Happening, ...]]:

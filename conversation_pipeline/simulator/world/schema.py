@@ -252,7 +252,7 @@ SOBJECTS: dict[str, SObject] = {
             ID, _USER_OWNER, IS_DELETED, _auto(), *AUDIT, MODSTAMP, _pick("Action", "Delete"),
             _text("Operation", 100), _area("Parameter", 4000), _area("Context", 4000),
             _lookup("RequestedById", "User"), _instant("RequestedDate"), _text("RequestedEntityIdentifier", 15),
-            _pick("RequestedEntityType", "MessagingEndUser"),
+            _pick("RequestedEntityType", "MessagingEndUser", "Conversation"),
             _pick("Status", "Requested", "Enqueued", "InProgress", "Completed", "Failed"),
             _area("StatusHistory", 4000),
         ), updateable=False),

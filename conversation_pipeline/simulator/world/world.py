@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from conversation_pipeline.simulator.world.afterlife import Customs, erasures, redactions
 from conversation_pipeline.simulator.world.builder import Recipe, conversations_born, records_born
 from conversation_pipeline.simulator.world.entries import Entry
+from conversation_pipeline.simulator.world.erasure import Erasure, belongings
 from conversation_pipeline.simulator.world.people import cast
 from conversation_pipeline.simulator.world.records import Record, Row
 from conversation_pipeline.simulator.world.schema import SOBJECTS
@@ -36,6 +38,11 @@ class World:
         self._by_id: dict[str, Record] = {}
         self._amendments: dict[str, list[Callable[[Record], None]]] = {}
         self._by_hand = 0
+        self._born: dict[date, list[Conversation]] = {}
+        self._customs = Customs()
+        self._redacted: list[Entry] = []
+        self._erasures: list[Erasure] = []
+        self._customary: list[Erasure] = []
         self._next_day = first_day - LONGEST_CONVERSATION
         for record in self.cast.records:
             self.add_record(record)
@@ -46,13 +53,75 @@ class World:
         first = _midnight(self.first_day)
         while self._next_day <= today:
             lasting = self._next_day < self.first_day - timedelta(days=2)
-            for conversation in conversations_born(self.recipe, self.cast, self._next_day, lasting=lasting):
-                if conversation.last_change >= first:
-                    self._add(conversation)
+            born = [
+                conversation
+                for conversation in conversations_born(self.recipe, self.cast, self._next_day, lasting=lasting)
+                if conversation.last_change >= first
+            ]
+            for conversation in born:
+                self._add(conversation)
             if self._next_day >= self.first_day:
                 for record in records_born(self.recipe, self.cast, self._next_day):
                     self.add_record(record)
+                self._born[self._next_day] = born
+                self._observe(self._next_day)
             self._next_day += timedelta(days=1)
+
+    @property
+    def erasures(self) -> list[Erasure]:
+        """The erasures that were requested, by the world's customs and by hand."""
+        return [*self._customary, *self._erasures]
+
+    def adopt(self, customs: Customs) -> None:
+        """Let so much be redacted and erased of every day, of those that are built and of those to come."""
+        if customs == self._customs:
+            return
+        for entry in self._redacted:
+            entry.redaction = None
+        for erasure in self._customary:
+            self._undo(erasure)
+        self._redacted, self._customary, self._customs = [], [], customs
+        for day in self._born:
+            self._observe(day)
+
+    def _observe(self, day: date) -> None:
+        born, seed, user = self._born[day], self.recipe.seed, self.cast.integration_user_id
+        self._redacted += redactions(seed, day, born, self._customs.redactions)
+        for erasure in erasures(seed, day, born, self._customs.erasures, user):
+            self._apply(erasure)
+            self._customary.append(erasure)
+
+    def erase(self, log: Record, target: str, completed_at: int | None) -> None:
+        """
+        Request the erasure of an end user or a conversation (18-character id), told by that ConversationApiLog row.
+
+        `completed_at` (UTC epoch seconds) is when everything goes; None: the request fails and nothing does.
+        """
+        everything = (record for records in self._records.values() for record in records if not record.drawn)
+        found = belongings(target, everything)
+        going = {record.id for record in found}
+        conversations = tuple(found for found in self.conversations.values() if found.record_id in going)
+        erasure = Erasure(log, tuple(found), conversations, completed_at)
+        self._apply(erasure)
+        self._erasures.append(erasure)
+
+    def _apply(self, erasure: Erasure) -> None:
+        self.add_record(erasure.log)
+        at = erasure.completed_at
+        if at is None:
+            return
+        for record in erasure.records:
+            record.gone_at = at if record.gone_at is None else min(at, record.gone_at)
+        for conversation in erasure.conversations:
+            conversation.erased_at = at * 1000
+
+    def _undo(self, erasure: Erasure) -> None:
+        self._records[erasure.log.sobject].remove(erasure.log)
+        del self._by_id[erasure.log.id]
+        for record in erasure.records:
+            record.gone_at = None
+        for conversation in erasure.conversations:
+            conversation.erased_at = None
 
     def add_record(self, record: Record) -> None:
         """Put a record into the org; its id must be new."""
