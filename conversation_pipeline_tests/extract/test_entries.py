@@ -187,7 +187,7 @@ GOLDEN: dict[str, tuple[Row, Row]] = {
             {"titleItem": title("One"), "interactionItems": [TWO[0], TRACK]},
             {"titleItem": title("Two"), "interactionItems": [TWO[1]]},
         ]}),
-        {"text": "Ours", "options": TWO_OPTIONS},
+        {"text": "Ours", "options": TWO_OPTIONS, "links": [TRACK_LINK]},
     ),
     "Choices ListPicker": (
         choices({"formatType": "ListPicker", "title": title("Pick"), "optionItems": TWO}),
