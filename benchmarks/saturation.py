@@ -27,7 +27,8 @@ from benchmarks.gate import Allowance, Gate
 from benchmarks.gate import run as run_gate
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials
 from conversation_pipeline.salesforce.connection import Connection
-from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.entry_api import ExecutionUser
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA
 from conversation_pipeline.salesforce.quotas import QuotaStore, SqliteQuotaStore
 

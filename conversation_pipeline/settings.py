@@ -8,13 +8,14 @@ simulator: what is required and missing stops with a sentence.
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, QuietHours
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.custom import with_custom_fields
 
@@ -78,8 +79,21 @@ class Settings(BaseSettings):
     conversation_active_budget: int = Field(
         2700, ge=1, description="Distinct conversations that may be touched in any 30 minutes."
     )
+    conversation_quiet_hours: str = Field(
+        "",
+        description="Hours of the day, UTC, such as 22:00-06:00, in which CONVERSATION_QUIET_BUDGET holds. It ends 30 "
+        "minutes before they do, because a mark lasts as long. Default: none.",
+    )
+    conversation_quiet_budget: int = Field(
+        5400, ge=1, description="Distinct conversations that may be touched in any 30 minutes of the quiet hours."
+    )
     conversation_settle_minutes: int = Field(
         30, ge=0, description="How long after a session or call has ended its entries still move."
+    )
+    conversation_reread_days: str = Field(
+        "7",
+        description="Days after which a settled conversation is read once more, separated by commas, so that text "
+        "which was redacted upstream is found; empty for never.",
     )
     conversation_custom_fields: str = Field(
         "",
@@ -104,13 +118,45 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _reread_days_are_days(self) -> Settings:
+        if any(not age.strip().isdecimal() or int(age) < 1 for age in self.conversation_reread_days.split(",") if age):
+            raise ValueError("CONVERSATION_REREAD_DAYS is wrong: give whole days, such as 7 or 1,7,30")
+        return self
+
+    @model_validator(mode="after")
     def _custom_fields_are_named(self) -> Settings:
         with_custom_fields(DATASETS, self.custom_fields)
         return self
 
+    @model_validator(mode="after")
+    def _quiet_hours_are_quieter(self) -> Settings:
+        try:
+            quiet = self.quiet_hours
+        except ValueError as error:
+            raise ValueError(f"CONVERSATION_QUIET_HOURS is wrong: {error}") from None
+        if quiet is not None and quiet.length_for(ACTIVE_CONVERSATIONS) <= timedelta(0):
+            raise ValueError("CONVERSATION_QUIET_HOURS is wrong: give more than the 30 minutes that a mark lasts")
+        if quiet is not None and quiet.budget < self.conversation_active_budget:
+            raise ValueError(
+                "CONVERSATION_QUIET_BUDGET is smaller than CONVERSATION_ACTIVE_BUDGET: give it as many or more, or set "
+                "no CONVERSATION_QUIET_HOURS"
+            )
+        return self
+
+    @property
+    def quiet_hours(self) -> QuietHours | None:
+        """The hours in which more conversations may be held active; None where none are set."""
+        hours = self.conversation_quiet_hours.strip()
+        return QuietHours.parse(hours, self.conversation_quiet_budget) if hours else None
+
     @property
     def custom_fields(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.conversation_custom_fields.split(",") if name.strip())
+
+    @property
+    def reread_ages(self) -> tuple[int, ...]:
+        """Days, rising."""
+        return tuple(sorted({int(age) for age in self.conversation_reread_days.split(",") if age.strip()}))
 
     @property
     def roads(self) -> tuple[str, ...]:

@@ -17,8 +17,10 @@ import httpx
 from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.bulk import Bulk
+from conversation_pipeline.salesforce.connect import Connect
 from conversation_pipeline.salesforce.connection import Connection, Retry, Timeouts
-from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.entry_api import ExecutionUser
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
 from conversation_pipeline.salesforce.query import Query
 from conversation_pipeline.salesforce.quotas import QuotaStore, open_quota_store
@@ -82,19 +84,32 @@ class Org:
 
     @cached_property
     def conversation_data(self) -> ConversationData:
-        auths = [BearerAuth(grant) for grant in self._user_grants()] or [self._org_auth]
         url = self.settings.conversation_data_url
+        auths = {f"entry {place} of CONVERSATION_DATA_USERS": auth for place, auth in enumerate(self._user_auths(), 1)}
         users = [
-            ExecutionUser(self._connection(url, auth), f"{self._name}/{auth.name}/conversation_data") for auth in auths
+            ExecutionUser(self._connection(url, auth), f"{self._name}/{auth.name}/conversation_data", setting)
+            for setting, auth in (auths or {"SALESFORCE_CLIENT_ID": self._org_auth}).items()
         ]
         return ConversationData(
-            users,
+            users, self._store, self._name, self.rate, self._active, self.retry, self.settings.quiet_hours
+        )
+
+    @cached_property
+    def connect(self) -> Connect:
+        user = ExecutionUser(self._org_connection, f"{self._name}/{self._org_auth.name}/connect")
+        return Connect(
+            [user],
             self._store,
             self._name,
-            self.rate,
-            ACTIVE_CONVERSATIONS.with_count(self.settings.conversation_active_budget),
-            self.retry,
+            active=self._active,
+            retry=self.retry,
+            quiet=self.settings.quiet_hours,
+            version=self.settings.salesforce_api_version,
         )
+
+    @property
+    def _active(self) -> Limit:
+        return ACTIVE_CONVERSATIONS.with_count(self.settings.conversation_active_budget)
 
     def close(self) -> None:
         while self._open:
@@ -128,12 +143,11 @@ class Org:
         secret = settings.salesforce_client_secret.get_secret_value()
         return ClientCredentials(settings.salesforce_instance_url, settings.salesforce_client_id, secret)
 
-    def _user_grants(self) -> list[Grant]:
+    def _user_auths(self) -> list[BearerAuth]:
         self.settings.require_org()
+        url = self.settings.salesforce_instance_url
         return [
-            ClientCredentials(
-                self.settings.salesforce_instance_url, user.client_id, user.client_secret.get_secret_value()
-            )
+            BearerAuth(ClientCredentials(url, user.client_id, user.client_secret.get_secret_value()))
             for user in self.settings.execution_users()
         ]
 

@@ -20,7 +20,7 @@ import jwt
 from conversation_pipeline.salesforce.errors import (
     AuthenticationError,
     ConfigurationError,
-    Throttled,
+    TooManyLogins,
     TransientError,
     code_of,
 )
@@ -147,7 +147,7 @@ class BearerAuth(httpx.Auth):
         answered = f"the token endpoint of {host} answered {status} to {self.name}"
         if status == 429 or code in _TOO_MANY_LOGINS:
             message = f"{answered}: too many logins"
-            raise Throttled(message, code=code, status=status, retry_after=retry_after(response))
+            raise TooManyLogins(message, code=code, status=status, retry_after=retry_after(response))
         if status >= 500:
             raise TransientError(answered, code=code, status=status, retry_after=retry_after(response))
         if status == 200:  # a maintenance page, or an answer that was cut

@@ -268,8 +268,15 @@ def refusal(response: httpx.Response, body: bytes, path: str, method: str = "GET
         return PermissionDenied(f"{what}: {_PERMISSIONS}", code=code, status=status)
     if status == 404:
         return RecordUnavailable(f"{what}: there is no such resource for this user", code=code, status=status)
-    if status == 429:
-        return Throttled(f"{what}: too many requests", code=code, status=status, retry_after=retry_after(response))
+    # Connect's hourly limit is a 503, and so is maintenance: the code tells them apart.
+    if status == 429 or (status == 503 and code == "REQUEST_LIMIT_EXCEEDED"):
+        return Throttled(
+            f"{what}: too many requests",
+            code=code,
+            status=status,
+            retry_after=retry_after(response),
+            answered_at=server_time(response),
+        )
     if status >= 500 or status in (406, 408, 420):
         return TransientError(what, code=code, status=status, retry_after=retry_after(response))
     if 300 <= status < 400:

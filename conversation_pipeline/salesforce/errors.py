@@ -3,11 +3,14 @@ What can go wrong between us and an org, named by what to do about it.
 
 ``SalesforceError``
   ``ConfigurationError``, ``AuthenticationError``, ``PermissionDenied``, ``RequestRefused``  stop and mend
+  ``NoUserLeft``                                                                            stop and mend
   ``ObjectUnavailable``, ``FieldUnavailable``, ``RecordUnavailable``                        go on without
+  ``ConversationUnreadable``                                                                go on without, and tell
   ``BulkUnavailable``                                                                       ask by REST query
+  ``QueryTooLong``                                                                          ask by bulk job
   ``WindowTooLarge``                                                                        ask for less at once
   ``JobFailed``                                                                             run it again
-  ``TransientError`` (``Throttled``, ``IncompleteAnswer``), ``LocatorLost``                  try again
+  ``TransientError`` (``Throttled``, ``TooManyLogins``, ``IncompleteAnswer``), ``LocatorLost``  try again
   ``LimitReached``                                                                          come back later
 
 Messages carry the request's method and path and the service's error code. They never carry a token, a secret, a
@@ -17,6 +20,7 @@ query string or a reply's text, because those hold customers' words.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 _CODE = re.compile(r"[A-Za-z0-9_]{1,80}")
 
@@ -54,6 +58,10 @@ class PermissionDenied(SalesforceError):
     """The user may not do this; Setup has to change."""
 
 
+class NoUserLeft(SalesforceError):
+    """Every execution user has been set aside; the message names each with its reason."""
+
+
 class RequestRefused(SalesforceError):
     """The org calls the request wrong; sending it again would not help."""
 
@@ -70,8 +78,21 @@ class RecordUnavailable(RequestRefused):
     """There is no such record or conversation (404)."""
 
 
+class ConversationUnreadable(RequestRefused):
+    """
+    This one conversation is refused to every execution user (403), or called wrong again and again (400).
+
+    Nothing is wrong with the users as far as is known: where another conversation was read, go on without this one
+    and tell; where none was read, the cause may be the users' permissions or the API itself, and this is the error.
+    """
+
+
 class BulkUnavailable(RequestRefused):
     """Bulk API 2.0 does not take this object or these columns (``INVALIDENTITY``, compound data); REST query may."""
+
+
+class QueryTooLong(SalesforceError):
+    """A query does not fit into the URI of a REST request; a bulk job takes it in a body."""
 
 
 class WindowTooLarge(SalesforceError):
@@ -96,15 +117,29 @@ class TransientError(SalesforceError):
 
     Attributes:
         retry_after: Seconds the service asked us to wait, or ``None``.
+        answered_at: The service's own clock when it said so, or ``None``.
     """
 
-    def __init__(self, message: str, *, code: str = "", status: int = 0, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        status: int = 0,
+        retry_after: float | None = None,
+        answered_at: datetime | None = None,
+    ) -> None:
         super().__init__(message, code=code, status=status)
         self.retry_after = retry_after
+        self.answered_at = answered_at
 
 
 class Throttled(TransientError):
     """The service says that we asked too often."""
+
+
+class TooManyLogins(Throttled):
+    """The token endpoint says that the user has logged in too often."""
 
 
 class IncompleteAnswer(TransientError):

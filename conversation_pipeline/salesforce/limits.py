@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,70 @@ class Limit:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.count:,} per {self.seconds:,g} s per {self.scope}"
+
+
+_DAY = timedelta(days=1)
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+@dataclass(frozen=True)
+class QuietHours:
+    """
+    Hours of every day in which live customers need less, so that more conversations may be held active.
+
+    Attributes:
+        begin, end: UTC, half-open; an end before the begin is on the next day.
+        budget: Distinct conversations in these hours; never fewer than outside of them.
+    """
+
+    begin: time
+    end: time
+    budget: int
+
+    @classmethod
+    def parse(cls, hours: str, budget: int) -> QuietHours:
+        """
+        ``22:00-06:00`` as quiet hours.
+
+        Raises:
+            ValueError: the text is of another form; says which.
+        """
+        found = _HOURS.fullmatch(hours.replace(" ", ""))
+        if found is None:
+            raise ValueError("give begin and end in UTC, such as 22:00-06:00")
+        first, second, third, fourth = map(int, found.groups())
+        return cls(time(first, second), time(third, fourth), budget)
+
+    def length_for(self, ordinary: Limit) -> timedelta:
+        """
+        How long the larger budget holds; not positive where the hours are too short for it.
+
+        A mark lasts one window, so the last ones under the larger budget are made a window before the hours end:
+        when customers are back, no more is active than the ordinary budget.
+        """
+        return _since(self.begin, self.end) - ordinary.window
+
+    def limit_at(self, now: datetime, ordinary: Limit) -> Limit:
+        """The budget at that instant: the ordinary one outside of the quiet hours."""
+        quiet = self._begun(now) < self.length_for(ordinary)
+        return ordinary.with_count(max(self.budget, ordinary.count)) if quiet else ordinary
+
+    def until_change(self, now: datetime, ordinary: Limit) -> timedelta:
+        """How long ``limit_at`` stays what it is."""
+        begun, length = self._begun(now), self.length_for(ordinary)
+        return length - begun if begun < length else _DAY - begun
+
+    def _begun(self, now: datetime) -> timedelta:
+        return _since(self.begin, now.astimezone(UTC).time())
+
+
+def _since(earlier: time, later: time) -> timedelta:
+    """From one time of day to the next occurrence of another, less than a day."""
+    return (_of_day(later) - _of_day(earlier)) % _DAY
+
+
+def _of_day(moment: time) -> timedelta:
+    return timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond)
 
 
 CONVERSATION_DATA = Limit(

@@ -75,9 +75,9 @@ class Claim:
     One place under `key`, as `limit` counts it.
 
     `key` says who is counted and for what, e.g. "00Dxx0000001gER/005xx000001Sv6A/conversation_data": programs
-    that share an execution user use the same key, and a key always has the same limit. With a `name` the
+    that share an execution user use the same key, and a key always has the same window. With a `name` the
     limit counts distinct names: one that is already held costs no new place, and each touch holds it for a
-    window more.
+    window more, unless more are held than the limit (which may have been larger before) now allows.
     """
 
     key: str
@@ -447,9 +447,11 @@ class SqliteQuotaStore:
             elif not _is_held(db, claim.key, claim.name):
                 new_places[claim.key].add(f"named {claim.name}")
             places = new_places[claim.key]
+            # A limit may have become smaller: nothing is held any longer then until enough has been let go.
+            over = room.held > limit.count
             if len(places) > limit.count or requests[claim.key] > (limit.in_flight or len(claims)):
                 raise ValueError(f"{len(claims)} claims on {claim.key} at once never fit its limit ({limit})")
-            if places and room.held + len(places) > limit.count:
+            if over or (places and room.held + len(places) > limit.count):
                 until = max(until, room.first_free)
 
             if until > now:

@@ -20,7 +20,8 @@ import pytest
 
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant
 from conversation_pipeline.salesforce.connection import Connection, Retry, Timeouts
-from conversation_pipeline.salesforce.conversation_data import ConversationData, ExecutionUser
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.entry_api import ExecutionUser
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
 from conversation_pipeline.salesforce.query import Query
 from conversation_pipeline.salesforce.quotas import SqliteQuotaStore
