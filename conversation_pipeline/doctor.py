@@ -62,9 +62,8 @@ def _clock(org: Org) -> str:
 
 def _columns(org: Org, dataset: Dataset) -> str:
     selection = select(org.query, dataset)
-    missing = f"; not visible: {', '.join(selection.missing)}" if selection.missing else ""
-    unfit = f"; of another type than declared: {', '.join(selection.unfit)}" if selection.unfit else ""
-    return f"{len(selection.fields)} columns{missing}{unfit}"
+    found = "".join(f"; {', '.join(names)}: {reason}" for reason, names in selection.findings.items())
+    return f"{len(selection.fields)} columns{found}"
 
 
 def _conversation_data(org: Org) -> str:

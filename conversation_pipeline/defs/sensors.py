@@ -11,10 +11,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.changes import changed_days, count_by_day, days_that_differ
+from conversation_pipeline.extract.on_platform import cursor_field
 from conversation_pipeline.extract.windows import Window, unbroken
-from conversation_pipeline.salesforce.errors import ObjectUnavailable, RequestRefused, SalesforceError
+from conversation_pipeline.salesforce.errors import FieldUnavailable, ObjectUnavailable, RequestRefused, SalesforceError
 from conversation_pipeline.salesforce.quotas import QuotaStoreError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.settings import SettingsError
@@ -37,7 +39,8 @@ def on_platform_changes(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDe
     """
     Requests the days whose records changed or were deleted since the last look.
 
-    The cursor is JSON, for each dataset: ``since`` (changes were looked for up to then), ``deleted_since``, and
+    The cursor is JSON, for each dataset: ``since`` (changes were looked for up to then), ``deleted_since``,
+    ``described`` (what the looks need of describe, asked for again with each look for deleted records), and
     ``pending``: the days that were requested, and when, until they have been materialized since. A run that failed is
     so asked for again.
     """
@@ -87,15 +90,19 @@ def look(
     asked_at = {str(receipt.partition): _asked_at(receipt) for receipt in lake.receipts(dataset)}
     if not asked_at:
         return set(), {}
+    since = datetime.fromisoformat(seen["since"]) if "since" in seen else min(asked_at.values())
+    deleted_since = datetime.fromisoformat(seen.get("deleted_since", since.isoformat()))
+    deletes_are_due = now - deleted_since >= _DELETED_EVERY
     try:
-        description = org.query.describe(str(dataset.sobject))
+        described = _described(dataset, org) if deletes_are_due or "described" not in seen else seen["described"]
+        found = set(changed_days(org.query, dataset, described["cursor"], since)) if described["cursor"] else set()
     except ObjectUnavailable:
         return set(), dict(seen)
-    since = datetime.fromisoformat(seen["since"]) if "since" in seen else min(asked_at.values())
-    found = set(changed_days(org.query, dataset, since))
-    deleted_since = datetime.fromisoformat(seen.get("deleted_since", since.isoformat()))
-    if now - deleted_since >= _DELETED_EVERY:
-        gone, deleted_since = _days_of_deleted(dataset, deleted_since, now, description.replicateable, org, lake)
+    except FieldUnavailable:  # the org has changed since it was described: the next look asks it
+        return set(), {name: value for name, value in seen.items() if name != "described"}
+    if deletes_are_due:
+        told = described["replicateable"] and described["cursor"]
+        gone, deleted_since = _days_of_deleted(dataset, deleted_since, now, bool(told), org, lake)
         found |= gone
     today = now.date().isoformat()
     pending: dict[str, float] = seen.get("pending", {})
@@ -105,8 +112,15 @@ def look(
     return days, {
         "since": now.isoformat(),
         "deleted_since": deleted_since.isoformat(),
+        "described": described,
         "pending": waiting | dict.fromkeys(days, time.time()),
     }
+
+
+def _described(dataset: Dataset, org: Org) -> dict[str, Any]:
+    """What a look needs of the object's describe; kept in the cursor, for an org changes less often than a look."""
+    description = org.query.describe(str(dataset.sobject))
+    return {"cursor": cursor_field(dataset, description), "replicateable": description.replicateable}
 
 
 def _landed(context: dg.SensorEvaluationContext, dataset: Dataset, pending: Mapping[str, float]) -> set[str]:
@@ -130,6 +144,7 @@ def run_requests(dataset: Dataset, days: Iterable[str], daily: dg.DailyPartition
     return [
         dg.RunRequest(
             asset_selection=[dg.AssetKey(dataset.name)],
+            asset_check_keys=[dg.AssetCheckKey(dg.AssetKey(dataset.name), drift.CHECK)],
             tags={"dagster/asset_partition_range_start": run[0], "dagster/asset_partition_range_end": run[-1]},
         )
         for run in unbroken(day for day in days if day >= first)
@@ -142,8 +157,8 @@ def _days_of_deleted(
     """
     Days of records that are gone for good, and until when that is known.
 
-    By the org's list of deletions where the object has one that reaches back far enough; else by comparing how many
-    records each day has.
+    By the org's list of deletions where the object has one that reaches back far enough; else, and where no stamp tells
+    of changes, by comparing how many records each day has.
     """
     if replicateable and now - since <= _LONGEST_LOG:
         try:

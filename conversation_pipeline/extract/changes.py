@@ -23,9 +23,14 @@ commit, minutes later at the worst (airbyte#27146): a look that began where the 
 _DAYS_A_QUERY = 1000  # an aggregate query returns 2,000 groups at the most
 
 
-def changed_days(query: Query, dataset: Dataset, since: datetime) -> dict[str, int]:
-    """Rows by day of creation that were inserted, changed or soft-deleted since then, the overlap included."""
-    where = soql.compare(str(dataset.cursor_field), ">=", since - OVERLAP)
+def changed_days(query: Query, dataset: Dataset, cursor: str, since: datetime) -> dict[str, int]:
+    """
+    Rows by day of creation that were inserted, changed or soft-deleted since then, the overlap included.
+
+    Args:
+        cursor: API name of the field that orders changes in this org.
+    """
+    where = soql.compare(cursor, ">=", since - OVERLAP)
     return _by_day(query, dataset, where)
 
 

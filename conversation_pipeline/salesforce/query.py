@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -25,12 +26,19 @@ from conversation_pipeline.salesforce.errors import (
     LocatorLost,
     ObjectUnavailable,
     PagingLoop,
+    QueryTooLong,
     RecordUnavailable,
 )
 
 _T = TypeVar("_T")
 _CLOCK_SECONDS = 60.0
 _SESSION_ENDED = ("INVALID_SESSION_ID", "INVALID_AUTH_HEADER")
+
+LONGEST_URI = 12_000
+"""
+Bytes of a query that are sent in a URI: Salesforce takes 16,384 of URI and headers together (414 and 431, REST API
+error codes [doc]), and a token may be long.
+"""
 
 
 class _PicklistValue(msgspec.Struct):
@@ -64,6 +72,8 @@ class ObjectDescription:
         relationships: API name of the lookup behind each relationship name.
         picklists: Values by API name of picklist.
         replicateable: Whether the org tells which records were deleted.
+        calculated: API names of fields that a formula gives: its changes move no stamp of the record.
+        filterable: API names of fields that a condition may name.
     """
 
     name: str
@@ -71,6 +81,8 @@ class ObjectDescription:
     relationships: dict[str, str]
     picklists: dict[str, tuple[str, ...]]
     replicateable: bool
+    calculated: frozenset[str] = frozenset()
+    filterable: frozenset[str] = frozenset()
 
     def sees(self, path: str) -> bool:
         """True if a field, or the relationship that a path starts with, is visible."""
@@ -84,6 +96,15 @@ class Deleted:
 
     ids: tuple[str, ...]
     covered_until: datetime
+
+
+class _RecordCount(msgspec.Struct):
+    name: str
+    count: int
+
+
+class _RecordCounts(msgspec.Struct):
+    s_objects: list[_RecordCount] = msgspec.field(name="sObjects")
 
 
 class _DeletedRecord(msgspec.Struct, rename="camel"):
@@ -179,6 +200,14 @@ class Query:
         )
         return page.total_size
 
+    def record_counts(self, sobjects: Sequence[str]) -> dict[str, int]:
+        """
+        How many records the org has of each object, whoever may see them: a cached approximation, deleted ones not
+        counted (REST API, Record Count [doc]). One call for all objects; those that the org lacks are missing.
+        """
+        _, found = self._get(f"{self._root}/limits/recordCount", _RecordCounts, {"sObjects": ",".join(sobjects)})
+        return {one.name: one.count for one in found.s_objects}
+
     def deleted(self, sobject: str, start: datetime, end: datetime) -> Deleted:
         """
         Which records were deleted in a window within the last 15 days (sObject Get Deleted).
@@ -203,11 +232,13 @@ class Query:
             all_rows: queryAll, which also returns soft-deleted and archived records.
 
         Raises:
+            QueryTooLong: its URI would be longer than the service takes; nothing was asked.
             LocatorLost: a page after the first can not be read any more; ask the whole query again.
             IncompleteAnswer: the pages' records do not add up to the ``totalSize`` of the last page.
             PagingLoop: the pages do not come to an end.
         """
         url = self._query_url(all_rows)
+        _refuse_longer_than_a_uri(url, soql)
         answer, page = self._get(url, QueryPage, {"q": soql})
         seen: set[str] = set()
         records = 0
@@ -256,6 +287,8 @@ class Query:
                 if field.picklist_values
             },
             described.replicateable,
+            frozenset(field.name for field in described.fields if field.calculated),
+            frozenset(field.name for field in described.fields if field.filterable),
         )
 
     def _get(self, path: str, type: type[_T], params: dict[str, str | int] | None = None) -> tuple[Answer, _T]:
@@ -265,6 +298,16 @@ class Query:
                 self._clock = (answer.server_time, time.monotonic())
                 return answer, answer.json(type)  # a body that is cut or is HTML is asked for again
         raise AssertionError("the last attempt raises")
+
+
+def _refuse_longer_than_a_uri(url: str, soql: str) -> None:
+    length = len(url) + len(quote_plus(soql))
+    if length > LONGEST_URI:
+        raise QueryTooLong(
+            f"GET {url}: a query of {length:,} bytes is longer than the {LONGEST_URI:,} that fit into a URI, so only "
+            "Bulk API 2.0 can carry it; where that refuses the object, ask for fewer columns: take names out of "
+            "CONVERSATION_CUSTOM_FIELDS"
+        )
 
 
 def _to_the_minute(instant: datetime) -> str:

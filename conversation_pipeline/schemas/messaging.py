@@ -14,6 +14,7 @@ MESSAGING_SESSIONS = Dataset(
     sobject="MessagingSession",
     cursor_field="SystemModstamp",
     ends_at="end_time",
+    version=2,  # columns that Salesforce calculates from other records went: no stamp tells their changes
     fields=(
         record_id(),
         text("Name", "Autonumber shown to agents."),
@@ -34,14 +35,12 @@ MESSAGING_SESSIONS = Dataset(
             name="conversation_identifier",
         ),
         record_id("MessagingChannelId", "Channel that the session came through."),
-        record_id("MessagingEndUserId", "Customer as the channel knows them."),
+        record_id("MessagingEndUserId", "Customer as the channel knows them; their account and contact stand there."),
         record_id("OwnerId", "Agent or queue that owns the session."),
         record_id("TargetUserId", "Agent that the session is aimed at."),
         record_id("CaseId", "Case that the session was linked to."),
         record_id("LeadId", "Lead that the session was linked to."),
         record_id("OpportunityId", "Opportunity that the session was linked to."),
-        record_id("EndUserAccountId", "Account of the end user."),
-        record_id("EndUserContactId", "Contact of the end user."),
         text("ChannelKey", "Key of the channel, copied onto the session."),
         text("ChannelName", "Name of the channel, copied onto the session."),
         text("ChannelLocale", "Locale of the channel."),
@@ -85,13 +84,17 @@ MESSAGING_END_USERS = Dataset(
     partition_by="created_date",
     sobject="MessagingEndUser",
     cursor_field="SystemModstamp",
+    version=2,  # columns that Salesforce calculates from other records went: no stamp tells their changes
     fields=(
         record_id(),
         text("Name", "Name of the customer."),
         text("MessagingPlatformKey", "Phone number or the channel's own key: personal data."),
         text("MessageType", "EmbeddedMessaging, WhatsApp, Text, ..."),
-        text("MessagingConsentStatus", "ImplicitlyOptedIn, ExplicitlyOptedIn, DoublyOptedIn or OptedOut."),
-        flag("IsFullyOptedIn", "True if the consent is what the channel asks for."),
+        text(
+            "MessagingConsentStatus",
+            "ImplicitlyOptedIn, ExplicitlyOptedIn, DoublyOptedIn or OptedOut; what is asked "
+            "for stands with the channel.",
+        ),
         flag("HasInitialResponseSent", "True once the first automatic answer was sent."),
         record_id("MessagingChannelId", "Channel of the customer."),
         record_id("AccountId", "Account that they were matched to."),

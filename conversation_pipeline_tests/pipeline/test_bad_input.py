@@ -167,7 +167,7 @@ def test_a_field_that_is_hidden_is_null_and_named(project: Project, control: Con
 
     rows = project.rows(MESSAGING_SESSIONS, OPEN_DAY)
     assert rows["case_id"].null_count == rows.num_rows > 0
-    assert "does not show CaseId" in project.warnings(result.run_id)
+    assert "CaseId: not visible, nothing new is read" in project.warnings(result.run_id)
     assert project.metadata(SESSIONS, OPEN_DAY)["drift_seen"] == {"missing CaseId": 1}
 
 

@@ -120,7 +120,7 @@ def test_the_doctor_names_columns_that_are_hidden(
     found = doctor(project, monkeypatch)
 
     assert found.exit_code == 0
-    assert re.search(r"MessagingSession  \d+ columns; not visible: CaseId", found.output)
+    assert re.search(r"MessagingSession  \d+ columns; CaseId: not visible", found.output)
 
 
 def test_the_doctor_names_the_setting_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

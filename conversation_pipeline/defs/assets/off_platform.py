@@ -10,7 +10,7 @@ from conversation_pipeline.defs.landing import land_entries, pull_entries
 from conversation_pipeline.defs.partitions import trailing_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.extract.on_platform import LONGEST_SESSION, begun_before
+from conversation_pipeline.extract.on_platform import begun_before
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
@@ -32,7 +32,7 @@ def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(CONVERSATION_ACTIVITY, "duckdb"),
+        **options(CONVERSATION_ACTIVITY, "duckdb", "salesforce"),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_MODEL_DAYS_A_RUN),
         deps=[
@@ -73,12 +73,13 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
 
 
 def _begun_before_the_lake(org: Org, first_day: str) -> dict[str, pa.Table]:
-    """Sessions and calls created before the first partition that reach into the run's days: asked for near it only."""
+    """
+    Sessions and calls created before the first partition, however old, that reach into the run's days: they are in no
+    partition of their own, so one query a run and object asks for them.
+    """
     start = Window.of_day(org.settings.require_start_date().isoformat()).start
     going_at = Window.of_day(first_day).start - CREATED_EARLIER
     datasets = (MESSAGING_SESSIONS, VOICE_CALLS)
-    if going_at > start + LONGEST_SESSION:
-        return {dataset.name: dataset.schema.empty_table() for dataset in datasets}
     return {dataset.name: begun_before(org.query, dataset, start, going_at) for dataset in datasets}
 
 

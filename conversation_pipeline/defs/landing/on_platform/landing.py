@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -33,9 +34,19 @@ class Landing:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a day or a run of days, how many the org says there are, and how they were come by."""
+    """
+    Rows of a day or a run of days, and how they were come by.
+
+    Attributes:
+        promised: How many the org says there are.
+        asked_at: The rows tell what the org held then or later: the next refresh begins there.
+        swept_at: When the org was last asked for all of them, changed or not.
+    """
 
     batches: Iterable[pa.RecordBatch]
     promised: int
     pages: int
     mode: str
+    asked_at: datetime
+    swept_at: datetime
+    road: str = "soql"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -11,25 +10,31 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.defs.landing.on_platform.landing import Landing, Rows
 from conversation_pipeline.defs.landing.on_platform.paging import digest
-from conversation_pipeline.defs.reporting import Metadata, drift_metadata, receipt_metadata
+from conversation_pipeline.defs.reporting import Metadata, receipt_metadata
 from conversation_pipeline.extract.on_platform import Selection
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
 from conversation_pipeline.salesforce.transport import Meter
 from conversation_pipeline.storage import Pull, Receipt
 
+Receipts = dict[str | None, Receipt]
+"""By day; of a snapshot, one by ``None``."""
 
-def replace_days(
-    landing: Landing, selection: Selection, days: Sequence[str], asked_at: datetime, road: str, rows: Rows
-) -> dict[str, Receipt]:
-    origin = _origin(landing, selection, asked_at, road)
+
+def publish(landing: Landing, selection: Selection, days: Sequence[str] | None, rows: Rows) -> Receipts:
+    """
+    Rows of a run of days, or of a snapshot, into the lake.
+
+    What their receipts say of where they came from is what the next refresh begins with.
+    """
+    told = {
+        "asked_at": rows.asked_at.isoformat(), "swept_at": rows.swept_at.isoformat(), "selection": columns(selection)
+    }  # fmt: skip
     batches = _with_hidden_columns(landing, selection, days, rows.batches)
-    return landing.lake.replace_days(landing.dataset, days, batches, promised=rows.promised, **origin)
-
-
-def replace_snapshot(landing: Landing, selection: Selection, asked_at: datetime, rows: Rows) -> Receipt:
-    origin = _origin(landing, selection, asked_at, "soql")
-    return landing.lake.replace(landing.dataset, None, rows.batches, promised=rows.promised, **origin)
+    origin: dict[str, Any] = {"run_id": landing.run_id, "road": rows.road, "provenance": told}
+    if days is None:
+        return {None: landing.lake.replace(landing.dataset, None, batches, promised=rows.promised, **origin)}
+    return dict(landing.lake.replace_days(landing.dataset, days, batches, promised=rows.promised, **origin).items())
 
 
 def land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) -> Metadata:
@@ -40,7 +45,7 @@ def land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) ->
         raise error
     landing.log.warning(f"{dataset.name}: {error}. The partition is published without rows.")
     receipt = lake.replace(dataset, day, [], run_id=landing.run_id, road="soql", promised=0)
-    return {**receipt_metadata(receipt), **drift_metadata({f"missing object {dataset.sobject}": 1})}
+    return receipt_metadata(receipt)
 
 
 def close(landing: Landing, pull: Pull) -> None:
@@ -48,15 +53,9 @@ def close(landing: Landing, pull: Pull) -> None:
     at(KillPoint.PULL_CLOSED)
 
 
-def metadata(receipt: Receipt, selection: Selection, rows: Rows, used: Meter) -> Metadata:
-    missing = {f"missing {name}": 1 for name in selection.missing}
-    unfit = {f"unfit {name}": 1 for name in selection.unfit}
-    return {
-        **receipt_metadata(receipt, used),
-        "mode": rows.mode,
-        "pages": rows.pages,
-        **drift_metadata(missing | unfit),
-    }
+def metadata(receipt: Receipt, rows: Rows, used: Meter) -> Metadata:
+    asked_at = rows.asked_at.isoformat()
+    return {**receipt_metadata(receipt, used), "mode": rows.mode, "pages": rows.pages, "asked_at": asked_at}
 
 
 def columns(selection: Selection) -> str:
@@ -64,19 +63,11 @@ def columns(selection: Selection) -> str:
     return digest(f"{selection.soql(None)}\n{selection.dataset.schema}")
 
 
-def _origin(landing: Landing, selection: Selection, asked_at: datetime, road: str) -> dict[str, Any]:
-    """What a receipt says of where its rows came from, and what the next refresh begins with."""
-    provenance = {"asked_at": asked_at.isoformat(), "selection": columns(selection)}
-    return {"run_id": landing.run_id, "road": road, "provenance": provenance}
-
-
 def _with_hidden_columns(
-    landing: Landing, selection: Selection, days: Sequence[str], batches: Iterable[pa.RecordBatch]
+    landing: Landing, selection: Selection, days: Sequence[str] | None, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Columns that can not be read now keep, row by row, the values that an earlier reading brought."""
-    hidden = [
-        field.name for field in landing.dataset.fields if field.api_name in (*selection.missing, *selection.unfit)
-    ]
+    hidden = [field.name for field in landing.dataset.fields if field.api_name in selection.left_out]
     known = landing.lake.dataset(landing.dataset, days).to_table(columns=["id", *hidden]) if hidden else None
     for batch in batches:
         if known is not None and known.num_rows:
