@@ -13,6 +13,7 @@ from conversation_pipeline.simulator.bulk_jobs import routes as bulk_jobs
 from conversation_pipeline.simulator.connect import routes as connect
 from conversation_pipeline.simulator.control import routes as control
 from conversation_pipeline.simulator.conversation_data import routes as conversation_data
+from conversation_pipeline.simulator.data_cloud import routes as data_cloud
 from conversation_pipeline.simulator.endpoint import Endpoint
 from conversation_pipeline.simulator.gate import Connections, Gate
 from conversation_pipeline.simulator.oauth import routes as oauth
@@ -28,6 +29,7 @@ ROOMS: tuple[Room, ...] = (
     bulk_jobs.endpoints,
     conversation_data.endpoints,
     connect.endpoints,
+    data_cloud.endpoints,
 )
 
 

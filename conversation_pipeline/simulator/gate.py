@@ -43,6 +43,7 @@ class Gate:
         """Let one request through."""
         request = HttpRequest(scope, receive)
         if self._endpoint.name.startswith("control."):
+            self._org.revision += request.method != "GET"
             response = await self._handled(request)
             self._stamp(response)
             await response(scope, receive, send)

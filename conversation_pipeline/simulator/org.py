@@ -14,6 +14,7 @@ from conversation_pipeline.simulator.control.counters import Counters
 from conversation_pipeline.simulator.control.faults import Faults
 from conversation_pipeline.simulator.control.limits import Bucket, Limits
 from conversation_pipeline.simulator.control.switches import Switches
+from conversation_pipeline.simulator.data_cloud.model import DataCloud
 from conversation_pipeline.simulator.oauth.model import Client, Identities
 from conversation_pipeline.simulator.world.afterlife import Customs
 from conversation_pipeline.simulator.world.builder import Recipe
@@ -57,6 +58,8 @@ class Org:
         self.world = self._new_world()
         self.edited = False
         """True once rows or entries were put in by hand: a world that nobody touched need not be built again."""
+        self.revision = 0
+        """How many orders the control plane has had: what was derived from the world before one may hold no longer."""
         self.reset()
 
     def _new_world(self) -> World:
@@ -84,6 +87,7 @@ class Org:
         self.visibility = Visibility()
         self.buckets: dict[tuple[str, ...], Bucket] = {}
         self.jobs = Jobs()
+        self.data_cloud = DataCloud()
         self.schema_changed_at = _midnight(self._first_day)
         self.schema: dict[str, SObject] = dict(SOBJECTS)
         self.api_requests = 0
@@ -188,7 +192,7 @@ class Org:
         cast = self.world.cast
         secret = f"simulated-secret-{self.seed.seed}"
         yield Client("integration-client", secret, "integrationuser@northpine.example", cast.integration_user_id,
-                     ("api", "sfap_api"))  # fmt: skip
+                     ("api", "sfap_api", "cdp_query_api", "cdp_profile_api"))  # fmt: skip
         for place, user_id in enumerate(cast.execution_user_ids, start=1):
             yield Client(f"execution-client-{place}", f"{secret}-{place}", f"executionuser{place}@northpine.example",
                          user_id, ("api", "sfap_api"))  # fmt: skip

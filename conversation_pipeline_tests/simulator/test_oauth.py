@@ -45,7 +45,7 @@ def test_client_credentials_give_a_token_that_names_its_user(org):
 
     claims = jwt.decode(answer["access_token"], options={"verify_signature": False})
     assert claims["sub"] == f"uid:{org.clients[0]['user_id']}"
-    assert claims["scp"].split() == ["api", "sfap_api"]
+    assert claims["scp"].split() == ["api", "sfap_api", "cdp_query_api", "cdp_profile_api"]
     assert {"exp", "org"} <= set(claims)
 
 

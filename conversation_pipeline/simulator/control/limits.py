@@ -40,6 +40,7 @@ class Limits:
       concurrent_requests: requests that may run long at the same time; a further call gets 403 (25 [doc]).
       long_request_seconds: from when on an open request counts as one of those (20 [doc]).
       replication_ids: most ids of an answer of /deleted or /updated (600,000 [doc]).
+      data_cloud_calls: calls of the Data Cloud tenant host at the same time; a further one gets 429 (15 [doc]).
     """
 
     entry_requests: int = 90
@@ -58,6 +59,7 @@ class Limits:
     concurrent_requests: int = 25
     long_request_seconds: float = 20.0
     replication_ids: int = 600_000
+    data_cloud_calls: int = 15
 
     @property
     def entries(self) -> Allowance:

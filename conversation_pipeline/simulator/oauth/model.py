@@ -157,13 +157,13 @@ class Identities:
             raise GrantError("inactive_user", "user is inactive")
         return client
 
-    def open_session(self, client: Client, life: float) -> Session:
+    def open_session(self, client: Client, life: float, **more_claims: str) -> Session:
         """Issue an access token in JWT form for the client's user."""
         issued = self._clock.now
         head = {"alg": "HS256", "typ": "JWT", "kid": "simulator", "tnk": f"core/{self._organization_id}"}
         claims = {"sub": f"uid:{client.user_id}", "scp": " ".join(client.scopes), "iat": issued,
                   "exp": issued + int(life), "client_id": client.client_id, "org": self._organization_id,
-                  "iss": "simulator", "jti": secrets.token_hex(8)}  # fmt: skip
+                  "iss": "simulator", "jti": secrets.token_hex(8), **more_claims}  # fmt: skip
         body = ".".join(_segment(json.dumps(part, separators=(",", ":")).encode()) for part in (head, claims))
         signature = _segment(hmac.new(self._key, body.encode(), hashlib.sha256).digest())
         session = Session(f"{body}.{signature}", client, self._clock.elapsed() + life)

@@ -22,6 +22,7 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
     """The OAuth room."""
     room = _Room(org)
     yield Endpoint("oauth.token", "/services/oauth2/token", ("POST",), room.token)
+    yield Endpoint("oauth.revoke", "/services/oauth2/revoke", ("POST",), room.revoke)
     yield Endpoint("oauth.userinfo", "/services/oauth2/userinfo", ("GET", "POST"), room.identity)
     yield Endpoint("oauth.identity", "/id/{organization}/{user}", ("GET",), room.identity)
 
@@ -37,6 +38,15 @@ class _Room:
         except GrantError as error:
             return refused(error)
         return self._granted(client, request)
+
+    async def revoke(self, request: Request) -> Response:
+        try:
+            token = (await parameters(request)).get("token", "")
+        except GrantError as error:
+            return refused(error)
+        if not self._org.identities.expire(token):
+            return refused(GrantError("unsupported_token_type", "this token type is not supported"))
+        return Response(status_code=200)
 
     def _client(self, asked: dict[str, str], own_url: str) -> Client:
         identities = self._org.identities
