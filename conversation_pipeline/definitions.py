@@ -31,17 +31,16 @@ def build_defs(
     """
     try:
         loaded = settings()
-        start, executor, custom = loaded.conversation_start_date, loaded.conversation_executor, loaded.custom_fields
     except SettingsError:
-        start, executor, custom = None, "in_process", ()
-    days = daily(start)
-    datasets = with_custom_fields(DATASETS, custom)
+        loaded = Settings.model_construct()
+    days = daily(loaded.conversation_start_date)
+    datasets = with_custom_fields(DATASETS, loaded.custom_fields)
     return dg.Definitions(
-        assets=assets(datasets, days),
+        assets=assets(datasets, loaded.roads, days),
         schedules=schedules(days),
         sensors=sensors(datasets, days),
         resources=resources(settings, retry or Retry(), rate),
-        executor=dg.multiprocess_executor if executor == "multiprocess" else dg.in_process_executor,
+        executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,
     )
 
 

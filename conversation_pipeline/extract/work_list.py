@@ -1,19 +1,31 @@
 """
-What to ask the Conversation Data API for: the days' conversations, less what is staged and still stands.
+What to ask an entry road for: the days' conversations, less what is staged and still stands.
 
-A conversation that was active on several days of a run is asked for once, over all of them.
+A conversation that was active on several days of a run is asked for once, over all of them. One whose day is still
+going on is asked for what came since its last reading; once the day has settled it is read as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from conversation_pipeline.extract.windows import Window
 
 Ref = TypeVar("Ref")
+
+OVERLAP = timedelta(minutes=10)
+"""How far a reading of a day that goes on reaches back behind the one before it: entries may be stored out of order."""
+
+LONGEST_CHAIN = 12
+"""Readings that add up to a day, at most; then it is read as a whole, so that typing it stays cheap."""
+
+CALL_READ_AGAIN_AFTER = timedelta(days=1)
+"""A call's entries may be tied to another call, or be uploaded, after it has settled."""
+
+_SECOND = timedelta(seconds=1)  # both clocks tell whole seconds: which came first can not be known
 
 
 @dataclass(frozen=True)
@@ -25,18 +37,37 @@ class Need:
         day: The partition key.
         settled_at: From when on its entries of that day no longer move.
         changed_at: Latest change to any of its records; ``None`` if they tell none.
+        has_call: Whether a call is among its interactions.
         readable: False while only calls that have not settled are known: their entries are not stored yet.
+        live: Whether entries may come without any of its records changing: a session is open, and not idle.
     """
 
     conversation_identifier: str
     day: str
     settled_at: datetime
     changed_at: datetime | None
+    has_call: bool = False
     readable: bool = True
+    live: bool = True
 
     @property
     def window(self) -> Window:
         return Window.of_day(self.day)
+
+    def due(self, now: datetime, read_again_after: Sequence[timedelta] = ()) -> datetime:
+        """
+        A reading stands if it was fetched at this instant or later.
+
+        Args:
+            read_again_after: Ages, counted from when the day settled, at which it is read once more: text that was
+                redacted upstream shows by nothing else.
+        """
+        if self.live and now < self.settled_at:
+            return min(now, self.window.end + OVERLAP)
+        ages = [timedelta(0), *read_again_after, *([CALL_READ_AGAIN_AFTER] if self.has_call else [])]
+        passed = [self.settled_at + age for age in ages if self.settled_at + age <= now]
+        changes = [self.changed_at + _SECOND] if self.changed_at is not None else []
+        return max([*passed, *changes], default=self.window.start)
 
 
 @dataclass(frozen=True)
@@ -62,38 +93,47 @@ class Plan(Generic[Ref]):
     """
     Attributes:
         requests: Readings to ask for, in the order of their days.
-        held: Readings that serve a need as they are, by conversation and day.
+        held: Readings that serve a need as they are, by conversation and day, oldest first: one of the whole day, and
+            those that went on from it.
         postponed: Conversations whose entries Salesforce has not stored yet.
     """
 
     requests: tuple[Request, ...]
-    held: Mapping[tuple[str, str], Held[Ref]]
+    held: Mapping[tuple[str, str], tuple[Held[Ref], ...]]
     postponed: int
 
 
-def plan(needs: Iterable[Need], held: Sequence[Held[Ref]], *, resumed_from: Mapping[str, datetime]) -> Plan[Ref]:
+def plan(
+    needs: Iterable[Need],
+    held: Sequence[Held[Ref]],
+    *,
+    now: datetime,
+    read_again_after: Sequence[timedelta] = (),
+    resumed_from: Mapping[str, datetime] | None = None,
+) -> Plan[Ref]:
     """
     Args:
         held: All readings staged for the days and their neighbours.
+        now: The org's clock.
+        read_again_after: See ``Need.due``.
         resumed_from: When an unfinished pull of a day began whose readings are still fresh, for the days that have one.
     """
     staged: dict[str, list[Held[Ref]]] = {}
-    for reading in held:
+    for reading in sorted(held, key=lambda reading: reading.fetched_at):
         staged.setdefault(reading.conversation_identifier, []).append(reading)
-    serving: dict[tuple[str, str], Held[Ref]] = {}
+    serving: dict[tuple[str, str], tuple[Held[Ref], ...]] = {}
     windows: dict[str, Window] = {}
     postponed = 0
     for need in needs:
-        found = [
-            reading
-            for reading in staged.get(need.conversation_identifier, ())
-            if reading.window.covers(need.window) and _stands(reading, need, resumed_from.get(need.day))
-        ]
-        if found:
-            serving[need.conversation_identifier, need.day] = max(found, key=lambda reading: reading.fetched_at)
+        chain = _chain(staged.get(need.conversation_identifier, ()), need.window)
+        due = need.due(now, read_again_after)
+        resumed = (resumed_from or {}).get(need.day)
+        if chain and chain[-1].fetched_at >= (due if resumed is None else min(due, resumed)):
+            serving[need.conversation_identifier, need.day] = chain
         elif need.readable:
-            known = windows.get(need.conversation_identifier, need.window)
-            windows[need.conversation_identifier] = known.spanning(need.window)
+            window = _window(need, chain, now)
+            known = windows.get(need.conversation_identifier, window)
+            windows[need.conversation_identifier] = known.spanning(window)
         else:
             postponed += 1
     requests = sorted(
@@ -103,8 +143,22 @@ def plan(needs: Iterable[Need], held: Sequence[Held[Ref]], *, resumed_from: Mapp
     return Plan(tuple(requests), serving, postponed)
 
 
-def _stands(reading: Held[Ref], need: Need, resumed_from: datetime | None) -> bool:
-    settled = reading.fetched_at >= need.settled_at
-    unchanged = need.changed_at is None or reading.fetched_at > need.changed_at
-    resumed = resumed_from is not None and reading.fetched_at >= resumed_from
-    return (settled and unchanged) or resumed
+def _chain(readings: Sequence[Held[Ref]], day: Window) -> tuple[Held[Ref], ...]:
+    """The newest reading of the whole day, and those since that each reach back behind the one before."""
+    whole = next((place for place in reversed(range(len(readings))) if readings[place].window.covers(day)), None)
+    if whole is None:
+        return ()
+    chain = [readings[whole]]
+    for reading in readings[whole + 1 :]:
+        if reading.window.end >= day.end and reading.window.start <= chain[-1].fetched_at:
+            chain.append(reading)
+    return tuple(chain)
+
+
+def _window(need: Need, chain: Sequence[Held[Ref]], now: datetime) -> Window:
+    """What to ask for: the whole day, or while it goes on what came since it was last read."""
+    day = need.window
+    if not chain or now >= need.settled_at or len(chain) >= LONGEST_CHAIN:
+        return day
+    since = max(day.start, chain[-1].fetched_at - OVERLAP)
+    return Window(since, day.end) if since < day.end else day

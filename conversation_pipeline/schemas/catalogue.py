@@ -8,11 +8,13 @@ from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
     CONVERSATION_PARTICIPANTS,
     CONVERSATIONS,
+    ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     MESSAGES,
     TRANSCRIPTS,
 )
 from conversation_pipeline.schemas.dataset import Dataset
+from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.schemas.messaging import (
     MESSAGING_CHANNELS,
     MESSAGING_DELIVERY_ERRORS,
@@ -39,7 +41,9 @@ DATASETS: tuple[Dataset, ...] = (
     QUEUES,
     CONVERSATION_ACTIVITY,
     ENTRIES_CONVERSATION_DATA,
+    ENTRIES_CONNECT,
     CONVERSATION_ENTRIES,
     MESSAGES,
     TRANSCRIPTS,
+    ERASURES,
 )

@@ -127,7 +127,9 @@ CONVERSATION_ACTIVITY = Dataset(
         _instant("last_activity", "Latest end among them; null while one is still open."),
         _instant("changed_at", "Latest change to any of their records."),
         _instant("settled_at", "From when on the day's entries of this conversation no longer move."),
+        Field("is_live", pa.bool_(), "True while entries may come without any change to a record: open, not inactive."),
     ),
+    version=2,
 )
 
 OPTION = pa.struct([("option_identifier", pa.string()), ("title", pa.string())])
@@ -166,6 +168,15 @@ _FETCHED_AT = _instant("fetched_at", "When the road was read.")
 ENTRIES_CONVERSATION_DATA = Dataset(
     name="entries_conversation_data",
     grain="One row per conversation entry, as the Conversation Data API told it.",
+    group=Group.OFF_PLATFORM,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="transcripted_timestamp",
+    fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+)
+
+ENTRIES_CONNECT = Dataset(
+    name="entries_connect",
+    grain="One row per conversation entry, as the Connect REST API told it: text only, without payloads.",
     group=Group.OFF_PLATFORM,
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",

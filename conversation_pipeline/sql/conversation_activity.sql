@@ -33,6 +33,7 @@ interactions as (
         channel_name,
         coalesce(start_time, created_date) as started_at,
         end_time as ended_at,
+        status is distinct from 'Inactive' as may_go_on_unseen,
         system_modstamp as changed_at
     from messaging_sessions
     where coalesce(start_time, created_date) < $day_end + to_seconds($margin_seconds)
@@ -51,6 +52,7 @@ interactions as (
         queue_name,
         coalesce(call_start_date_time, created_date),
         call_end_date_time,
+        false,
         system_modstamp
     from voice_calls
     where coalesce(call_start_date_time, created_date) < $day_end + to_seconds($margin_seconds)
@@ -89,7 +91,9 @@ select
             when modality = 'Voice' then ended_at
             else least(coalesce(ended_at, $day_end), $day_end)
         end
-    ) + to_seconds($settle_seconds) as settled_at
+    ) + to_seconds($settle_seconds) as settled_at,
+    -- Whoever writes into an inactive session makes it active, which shows in its record; in others, nothing need show.
+    bool_or(ended_at is null and may_go_on_unseen) as is_live
 from identified
 where identifier is not null
 group by identifier

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from conversation_pipeline.defs.assets import conversations, off_platform, on_platform, warehouse
+from conversation_pipeline.defs.assets import conversations, entry_roads, off_platform, on_platform, warehouse
 from conversation_pipeline.schemas import Dataset
 
 
-def assets(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    return [
+def assets(
+    datasets: Sequence[Dataset], roads: Collection[str], daily: dg.DailyPartitionsDefinition
+) -> list[dg.AssetsDefinition]:
+    """
+    Args:
+        roads: Entry roads in use; the others have no asset, and what the lake holds of them stays in it.
+    """
+    made = [
         *on_platform.assets(datasets, daily),
         *off_platform.assets(daily),
-        *conversations.assets(daily),
-        *warehouse.assets(datasets),
+        *entry_roads.assets(roads, daily),
+        *conversations.assets(roads, daily),
     ]
+    return [*made, *warehouse.assets(datasets, made)]

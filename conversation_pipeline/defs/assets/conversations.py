@@ -1,11 +1,13 @@
 """Conversations: the union of the roads, and what a person reads."""
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import land_model, options, up_to
+from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
 from conversation_pipeline.schemas.conversations import (
@@ -22,17 +24,17 @@ from conversation_pipeline.storage import Lake
 _DAYS_A_RUN = 31
 
 
-def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    return [conversation_entries(daily), messages(daily), transcripts(daily)]
+def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    return [conversation_entries(roads, daily), messages(daily), transcripts(daily)]
 
 
-def conversation_entries(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         **options(CONVERSATION_ENTRIES, "duckdb"),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[
-            ENTRIES_CONVERSATION_DATA.name,
+            *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
             dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
             dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
             USERS.name,

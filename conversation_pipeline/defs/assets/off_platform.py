@@ -1,12 +1,9 @@
-"""Off-platform: the entry roads' work list, and one asset for each road."""
-
-from datetime import timedelta
+"""Off-platform: the entry roads' work list."""
 
 import dagster as dg
 import pyarrow as pa
 
 from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
-from conversation_pipeline.defs.landing import land_entries, pull_entries
 from conversation_pipeline.defs.partitions import trailing_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.defs.resources import Org
@@ -15,19 +12,17 @@ from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
     CONVERSATIONS,
-    ENTRIES_CONVERSATION_DATA,
 )
 from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
-from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage import Lake
 
 _MODEL_DAYS_A_RUN = 31
-_ENTRY_DAYS_A_RUN = 7
 
 
 def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    return [conversation_activity(daily), entries_conversation_data(daily)]
+    return [conversation_activity(daily)]
 
 
 def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -81,31 +76,3 @@ def _begun_before_the_lake(org: Org, first_day: str) -> dict[str, pa.Table]:
     going_at = Window.of_day(first_day).start - CREATED_EARLIER
     datasets = (MESSAGING_SESSIONS, VOICE_CALLS)
     return {dataset.name: begun_before(org.query, dataset, start, going_at) for dataset in datasets}
-
-
-def entries_conversation_data(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    @dg.asset(
-        **options(ENTRIES_CONVERSATION_DATA, "salesforce"),
-        partitions_def=daily,
-        backfill_policy=dg.BackfillPolicy.multi_run(_ENTRY_DAYS_A_RUN),
-        deps=[CONVERSATION_ACTIVITY.name],
-        pool="conversation_data",
-    )
-    def asset(
-        context: dg.AssetExecutionContext,
-        salesforce: dg.ResourceParam[Org],
-        lake: dg.ResourceParam[Lake],
-        staging: dg.ResourceParam[Staging],
-    ) -> None:
-        days = days_of(context)
-        with told(ENTRIES_CONVERSATION_DATA.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
-            pull = pull_entries(days, org=salesforce, lake=lake, staging=staging, log=context.log)
-        materialize_days(
-            context, lambda day: land_entries(pull, day, lake=lake, staging=staging, run_id=context.run.run_id)
-        )
-        keep = timedelta(days=salesforce.settings.conversation_staging_days)
-        swept = staging.sweep(pull.asked_at, keep)
-        if swept:
-            context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
-
-    return asset

@@ -11,14 +11,14 @@ from conversation_pipeline.storage import Lake
 from conversation_pipeline.storage.warehouse import Warehouse
 
 
-def assets(datasets: Sequence[Dataset]) -> list[dg.AssetsDefinition]:
+def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     @dg.asset(
         name="warehouse",
         description="All datasets as tables of one DuckDB file, replaced in one act: open readers keep what they see.",
         group_name="warehouse",
         owners=OWNERS,
         kinds={"duckdb"},
-        deps=[dataset.name for dataset in datasets],
+        deps=sorted(key for asset in landed for key in asset.keys),
         pool="warehouse",
     )
     def warehouse_asset(

@@ -1,17 +1,19 @@
-"""The entry road's landing: readings are staged as they arrive, days are typed from what is staged."""
+"""The entry roads' landing: readings are staged as they arrive, days are typed from what is staged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs.landing.pulls import open_pull
+from conversation_pipeline.defs.landing.roads import EntryRoad
 from conversation_pipeline.defs.reporting import (
     Metadata,
     Progress,
@@ -20,13 +22,13 @@ from conversation_pipeline.defs.reporting import (
     usage_metadata,
 )
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.extract import conversation_data
+from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entries import Drift, ReadConversation, batches
 from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
 from conversation_pipeline.extract.work_list import Held, Need, Plan, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import Reading
-from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY, ENTRIES_CONVERSATION_DATA
+from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
@@ -35,9 +37,21 @@ _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs
 
 
 @dataclass(frozen=True)
+class EntryLanding:
+    """What the landing of one entry road works with."""
+
+    road: EntryRoad
+    org: Org
+    lake: Lake
+    staging: Staging
+    run_id: str
+    log: logging.Logger
+
+
+@dataclass(frozen=True)
 class EntriesPull:
     """
-    What is staged for a run's days: which reading serves which conversation and day.
+    What is staged for a run's days: which readings serve which conversation and day.
 
     Attributes:
         asked_at: The org's clock when the pull began; raw answers are stamped by the same clock.
@@ -45,45 +59,31 @@ class EntriesPull:
     """
 
     asked_at: datetime
-    held: dict[tuple[str, str], Staged]
+    held: Mapping[tuple[str, str], tuple[Held[Staged], ...]]
     needs: tuple[Need, ...]
     pulls: tuple[Pull, ...]
     metadata: Metadata
 
 
-def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging, log: logging.Logger) -> EntriesPull:
-    """Asks the Conversation Data API for what the days need and is not staged; each answer is staged as it comes."""
-    dataset = ENTRIES_CONVERSATION_DATA.name
+def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
+    """Asks the road for what the days need and is not staged; each answer is staged as it comes."""
+    org, staging, dataset = landing.org, landing.staging, landing.road.dataset.name
     with org.meter.measured() as used:
         now = org.query.server_time()
-        needs = tuple(_needs(days, lake, now))
+        needs = tuple(_needs(days, landing.lake, now))
         pulls = tuple(open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
-        work = _plan(needs, days, staging, {pull.day: pull.started_at for pull in pulls if pull.resumed})
-        not_found: list[str] = []
-        if work.requests:
-            users = len(org.conversation_data.users)
-            log.info(
-                f"{dataset}: {len(work.requests):,} conversations to read with {users} execution users, "
-                f"{len(work.held):,} conversation days are staged, {work.postponed:,} wait for their call to settle"
-            )
-            _tell_what_binds(org, log)
-            org.conversation_data.longest_page = _longest_page(days, staging)
-            progress = Progress(log, dataset, len(work.requests))
-            for reading in conversation_data.read(org.conversation_data, work.requests, not_found):
-                at(KillPoint.READING_RECEIVED)
-                _stage_reading(reading, staging)
-                at(KillPoint.READING_STAGED)
-                progress.step()
+        work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
+        not_found = _read(landing, work, days) if work.requests else []
         # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
-        final = _plan(needs, days, staging, dict.fromkeys(days, _EVER))
+        final = _plan(landing, needs, days, now, dict.fromkeys(days, _EVER))
     if not_found:
         if not final.held:
-            _refuse_to_empty(days, len(not_found), lake)
-        log.warning(f"{dataset}: the org does not know {len(not_found):,} conversations of its own records")
+            _refuse_to_empty(landing, days, len(not_found))
+        landing.log.warning(f"{dataset}: the org does not know {len(not_found):,} conversations of its own records")
     return EntriesPull(
         now,
-        {key: held.ref for key, held in final.held.items()},
+        final.held,
         needs,
         pulls,
         {
@@ -91,12 +91,31 @@ def pull_entries(days: Sequence[str], *, org: Org, lake: Lake, staging: Staging,
             "conversations_read": len(work.requests) - len(not_found),
             "conversation_days_staged_before": len(work.held),
             "conversations_not_found": len(not_found),
-            "execution_users": len(org.conversation_data.users) if work.requests else 0,
+            "execution_users": len(landing.road.client(org).users) if work.requests else 0,
         },
     )
 
 
-def land_entries(pull: EntriesPull, day: str, *, lake: Lake, staging: Staging, run_id: str) -> Metadata:
+def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str]) -> list[str]:
+    """Everything on the work list, staged; returns the conversations that the road does not know."""
+    client, dataset, log = landing.road.client(landing.org), landing.road.dataset.name, landing.log
+    log.info(
+        f"{dataset}: {len(work.requests):,} conversations to read with {len(client.users)} execution users, "
+        f"{len(work.held):,} conversation days are staged, {work.postponed:,} wait for their call to settle"
+    )
+    _tell_what_binds(landing)
+    client.longest_page = _longest_page(landing, days)
+    progress = Progress(log, dataset, len(work.requests))
+    not_found: list[str] = []
+    for reading in entry_roads.read(client, work.requests, not_found):
+        at(KillPoint.READING_RECEIVED)
+        _stage_reading(landing, reading)
+        at(KillPoint.READING_STAGED)
+        progress.step()
+    return not_found
+
+
+def land_entries(landing: EntryLanding, pull: EntriesPull, day: str) -> Metadata:
     """
     The day's partition, from what is staged; conversations of which nothing new was read keep the rows they have.
 
@@ -104,35 +123,48 @@ def land_entries(pull: EntriesPull, day: str, *, lake: Lake, staging: Staging, r
     nothing, or whose raw answers have passed their retention would else take its entries with it in silence. What is
     to be gone is erased on purpose, not by being out of sight.
     """
+    road, dataset = landing.road, landing.road.dataset
     drift = Drift()
     kept: set[str] = set()
     wanted = [need for need in pull.needs if need.day == day]
     serving = {need.conversation_identifier: pull.held.get((need.conversation_identifier, day)) for need in wanted}
-    readings = _readings(serving, staging)
-    told = batches(readings, Window.of_day(day), ENTRIES_CONVERSATION_DATA, road=conversation_data.ROAD, drift=drift)
-    rows = _with_kept(told, day, lake, kept)
-    receipt = lake.replace(ENTRIES_CONVERSATION_DATA, day, rows, run_id=run_id, road=conversation_data.ROAD)
-    staging.close_pull(next(one for one in pull.pulls if one.day == day))
-    at(KillPoint.PULL_CLOSED)
+    told = batches(_readings(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
+    rows = _with_kept(told, landing, day, kept)
     waiting = sum(1 for need in wanted if serving[need.conversation_identifier] is None)
+    closed = _is_closed(wanted, serving, day, pull.asked_at)
+    receipt = landing.lake.replace(dataset, day, rows, run_id=landing.run_id, road=road.name)
+    landing.staging.close_pull(next(one for one in pull.pulls if one.day == day))
+    at(KillPoint.PULL_CLOSED)
     return {
         **receipt_metadata(receipt),
         **(pull.metadata if day == pull.pulls[0].day else {}),
         "conversations": len(wanted) - waiting,
         "conversations_without_reading": waiting,
         "conversations_kept": len(kept),
+        "closed": closed,
         **drift_metadata(drift.seen),
     }
 
 
-def _with_kept(told: Iterable[pa.RecordBatch], day: str, lake: Lake, kept: set[str]) -> Iterator[pa.RecordBatch]:
+def _is_closed(
+    wanted: Iterable[Need], serving: Mapping[str, tuple[Held[Staged], ...] | None], day: str, asked_at: datetime
+) -> bool:
+    """A day closes by itself: it has ended, and all its conversations have settled and were read since."""
+    return asked_at >= Window.of_day(day).end and all(
+        need.settled_at <= asked_at and serving[need.conversation_identifier] is not None for need in wanted
+    )
+
+
+def _with_kept(
+    told: Iterable[pa.RecordBatch], landing: EntryLanding, day: str, kept: set[str]
+) -> Iterator[pa.RecordBatch]:
     """What was told, then the rows in the lake of conversations that told nothing; those are added to ``kept``."""
     heard: set[str] = set()
     for batch in told:
         heard.update(batch["conversation_identifier"].to_pylist())
         yield batch
     silent = ~pc.field("conversation_identifier").isin(pa.array(sorted(heard), pa.string()))
-    for batch in lake.dataset(ENTRIES_CONVERSATION_DATA, [day]).to_batches(filter=silent):
+    for batch in landing.lake.dataset(landing.road.dataset, [day]).to_batches(filter=silent):
         kept.update(batch["conversation_identifier"].to_pylist())
         yield batch
 
@@ -143,64 +175,85 @@ def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:
         if day not in known:
             raise PublishError(f"{CONVERSATION_ACTIVITY.name} of {day} is not in the lake: materialize it first")
         for row in lake.read(CONVERSATION_ACTIVITY, day).to_pylist():
-            settled_at = row["settled_at"]
-            readable = "Messaging" in row["modality"] or settled_at <= now
-            yield Need(row["conversation_identifier"], day, settled_at, row["changed_at"], readable)
+            has_call, settled_at = "Voice" in row["modality"], row["settled_at"]
+            yield Need(
+                row["conversation_identifier"],
+                day,
+                settled_at,
+                row["changed_at"],
+                has_call=has_call,
+                readable="Messaging" in row["modality"] or settled_at <= now,
+                live=row["is_live"] is not False,
+            )
 
 
-def _refuse_to_empty(days: Sequence[str], not_found: int, lake: Lake) -> None:
+def _refuse_to_empty(landing: EntryLanding, days: Sequence[str], not_found: int) -> None:
     """A wrong URL, a lost permission and an API switched off may all look like conversations that nobody knows."""
-    there = (lake.receipt(ENTRIES_CONVERSATION_DATA, day) for day in days)
+    there = (landing.lake.receipt(landing.road.dataset, day) for day in days)
     if not_found >= _TOO_MANY_UNKNOWN or any(receipt is not None and receipt.rows for receipt in there):
         raise PublishError(
-            f"the Conversation Data API knows none of the {not_found:,} conversations asked for (404): check "
-            "CONVERSATION_DATA_URL, Conversation Service API in Setup and the execution users' permissions"
+            f"the {landing.road.api} knows none of the {not_found:,} conversations asked for (404): check "
+            f"{landing.road.look_at}"
         )
 
 
 def _plan(
-    needs: Iterable[Need], days: Sequence[str], staging: Staging, resumed_from: Mapping[str, datetime]
+    landing: EntryLanding,
+    needs: Iterable[Need],
+    days: Sequence[str],
+    now: datetime,
+    resumed_from: Mapping[str, datetime],
 ) -> Plan[Staged]:
+    staging = landing.staging
     names = {staging.encode(need.conversation_identifier): need.conversation_identifier for need in needs}
     held = [
         Held(names[record.label[0]], _window_of(record), record.fetched_at, record)
-        for record in staging.records(ENTRIES_CONVERSATION_DATA.name, _neighbours(days))
+        for record in staging.records(landing.road.dataset.name, _neighbours(days))
         if record.label[0] in names
     ]
-    return plan(needs, held, resumed_from=resumed_from)
+    again = [timedelta(days=age) for age in landing.org.settings.reread_ages]
+    return plan(needs, held, now=now, read_again_after=again, resumed_from=resumed_from)
 
 
-def _stage_reading(reading: Reading, staging: Staging) -> None:
+def _stage_reading(landing: EntryLanding, reading: Reading) -> None:
     body = b"[" + b",".join(reading.bodies) + b"]"
     bounds = (str(to_milliseconds(reading.start)), str(to_milliseconds(reading.end)))
     label = (reading.conversation_identifier, *bounds, str(reading.longest_page))
     day = reading.start.date().isoformat()
-    staging.put(ENTRIES_CONVERSATION_DATA.name, day, label, body, fetched_at=reading.fetched_at)
+    landing.staging.put(landing.road.dataset.name, day, label, body, fetched_at=reading.fetched_at)
 
 
-def _tell_what_binds(org: Org, log: logging.Logger) -> None:
+def _tell_what_binds(landing: EntryLanding) -> None:
     """Execution users beyond what the active-conversation budget lets them ask are worth a word."""
-    api = org.conversation_data
-    new_a_minute = api.active.count / (api.active.seconds / 60)
-    asked_a_minute = len(api.users) * api.rate.count / (api.rate.seconds / 60)
+    client = landing.road.client(landing.org)
+    new_a_minute = client.active.count / (client.active.seconds / 60)
+    asked_a_minute = len(client.users) * client.rate.count / (client.rate.seconds / 60)
     if asked_a_minute > new_a_minute * 1.05:
-        log.info(
-            f"{len(api.users)} execution users could ask for {asked_a_minute:,.0f} conversations a minute; over the "
-            f"hours CONVERSATION_ACTIVE_BUDGET of {api.active.count:,} lets {new_a_minute:,.0f} be new"
+        landing.log.info(
+            f"{len(client.users)} execution users could ask for {asked_a_minute:,.0f} conversations a minute; over the "
+            f"hours CONVERSATION_ACTIVE_BUDGET of {client.active.count:,} lets {new_a_minute:,.0f} be new"
         )
 
 
-def _longest_page(days: Sequence[str], staging: Staging) -> int:
-    records = staging.records(ENTRIES_CONVERSATION_DATA.name, _neighbours(days))
+def _longest_page(landing: EntryLanding, days: Sequence[str]) -> int:
+    records = landing.staging.records(landing.road.dataset.name, _neighbours(days))
     return max((int(record.label[3]) for record in records), default=0)
 
 
-def _readings(serving: dict[str, Staged | None], staging: Staging) -> Iterator[ReadConversation]:
-    for identifier, record in sorted(serving.items()):
-        if record is not None:
-            bodies = msgspec.json.decode(staging.read(record), type=list[msgspec.Raw])
-            pages = tuple(bytes(body) for body in bodies)
-            yield ReadConversation(identifier, pages, record.fetched_at, _window_of(record))
+def _readings(serving: Mapping[str, tuple[Held[Staged], ...] | None], staging: Staging) -> Iterator[ReadConversation]:
+    """Each reading for the part of the day that no later one has told."""
+    for _, readings in sorted(serving.items()):
+        for reading, later in pairwise([*(readings or ()), None]):
+            if reading is not None:
+                read = _read_back(reading, staging)
+                until = later.window.start if later is not None else reading.window.end
+                yield replace(read, serves=Window(reading.window.start, max(until, reading.window.start)))
+
+
+def _read_back(reading: Held[Staged], staging: Staging) -> ReadConversation:
+    bodies = msgspec.json.decode(staging.read(reading.ref), type=list[msgspec.Raw])
+    pages = tuple(bytes(body) for body in bodies)
+    return ReadConversation(reading.conversation_identifier, pages, reading.fetched_at, reading.window)
 
 
 def _neighbours(days: Sequence[str]) -> list[str]:

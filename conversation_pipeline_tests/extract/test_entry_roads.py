@@ -7,9 +7,10 @@ from datetime import datetime
 
 import pytest
 
-from conversation_pipeline.extract.conversation_data import read
+from conversation_pipeline.extract.entry_roads import read
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.extract.work_list import Request
+from conversation_pipeline.salesforce.connection import Retry
 from conversation_pipeline.salesforce.conversation_data import Reading
 from conversation_pipeline.salesforce.errors import SalesforceError
 from conversation_pipeline_tests.salesforce.conftest import DAY, NOON, Org
@@ -86,7 +87,7 @@ def test_a_failure_asks_for_no_more(org: Org) -> None:
     org.control.post("switches", network_delay_min_ms=10, network_delay_max_ms=10)
 
     def failing() -> None:
-        for _ in read(org.conversation_data(), requests(wanted), []):
+        for _ in read(org.conversation_data(retry=Retry(attempts=1)), requests(wanted), []):
             pass
 
     with pytest.raises(SalesforceError):

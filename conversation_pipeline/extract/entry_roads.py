@@ -1,41 +1,68 @@
-"""The Conversation Data road: a work list in, readings out, as fast as the execution users' allowances let it."""
+"""The roads that are asked conversation by conversation: a work list in, readings out, as fast as allowances let it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
+from typing import Protocol
 
 from conversation_pipeline.extract.work_list import Request
-from conversation_pipeline.salesforce.conversation_data import ConversationData, Reading
+from conversation_pipeline.salesforce.conversation_data import Reading
 from conversation_pipeline.salesforce.errors import RecordUnavailable
+from conversation_pipeline.salesforce.limits import Limit
 
-ROAD = "conversation_data"
+CONVERSATION_DATA = "conversation_data"
+CONNECT = "connect"
 
 _THREADS_A_USER = 4  # the rate is 1.5 requests a second and user: four in flight hide answers of 2.5 seconds
 _MOST_THREADS = 32
 
 
-def read(api: ConversationData, requests: Sequence[Request], not_found: list[str]) -> Iterator[Reading]:
+class EntryClient(Protocol):
+    """
+    A client of either API: all entries of one conversation, by whichever user may ask.
+
+    Attributes:
+        users: Who asks; each adds its own allowance.
+        rate: Allowance of one user.
+        active: Budget of distinct conversations held active.
+        longest_page: Entries on the longest page that earlier readings saw.
+    """
+
+    longest_page: int
+
+    @property
+    def users(self) -> Sized: ...
+    @property
+    def rate(self) -> Limit: ...
+    @property
+    def active(self) -> Limit: ...
+
+    def read(self, conversation_identifier: str, start: datetime, end: datetime) -> Reading: ...
+
+
+def read(client: EntryClient, requests: Sequence[Request], not_found: list[str]) -> Iterator[Reading]:
     """
     The readings, in the order in which they arrive; the caller stages each before it takes the next.
 
     Args:
-        not_found: Conversations that the org does not know (never stored, or erased) are added here.
+        not_found: Conversations that the org does not tell (never stored, or erased) are added here.
 
     Raises:
         SalesforceError: as soon as one reading fails for good; those already under way are handed on first.
     """
-    threads = min(_THREADS_A_USER * len(api.users), _MOST_THREADS)
+    threads = min(_THREADS_A_USER * len(client.users), _MOST_THREADS)
     todo = iter(requests)
-    with ThreadPoolExecutor(threads, thread_name_prefix="conversation-data") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="entries") as pool:
         running: dict[Future[Reading], Request] = {}
 
         def start(count: int) -> None:
             for request in islice(todo, count):
                 window = request.window
-                future = pool.submit(api.read, request.conversation_identifier, window.start, window.end)
+                future = pool.submit(client.read, request.conversation_identifier, window.start, window.end)
                 running[future] = request
 
         start(threads)

@@ -1,0 +1,39 @@
+"""The roads that are asked conversation by conversation, each with its dataset and its client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract import entry_roads
+from conversation_pipeline.extract.entry_roads import EntryClient
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.conversations import ENTRIES_CONVERSATION_DATA
+
+
+@dataclass(frozen=True)
+class EntryRoad:
+    """
+    Attributes:
+        name: As ``CONVERSATION_ROADS`` and the column ``road`` write it.
+        api: What Salesforce calls it.
+        look_at: Settings and places to check when it knows none of the org's conversations.
+    """
+
+    name: str
+    api: str
+    dataset: Dataset
+    client: Callable[[Org], EntryClient]
+    look_at: str
+
+
+ENTRY_ROADS = (
+    EntryRoad(
+        entry_roads.CONVERSATION_DATA,
+        "Conversation Data API",
+        ENTRIES_CONVERSATION_DATA,
+        lambda org: org.conversation_data,
+        "CONVERSATION_DATA_URL, Conversation Service API in Setup and the execution users' permissions",
+    ),
+)
