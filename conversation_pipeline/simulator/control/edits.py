@@ -22,11 +22,12 @@ _METRICS = "MessagingSessionMetrics"
 
 def hide(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     """
-    Hide columns by field-level security, or an object as a whole: `{"object", "fields": [...]}` or
-    `{"object", "absent": true}`; an empty list or false shows them again.
+    Hide columns by field-level security, an object as a whole, or records that are not shared with the user:
+    `{"object", "fields": [...]}`, `{"object", "absent": true}` or `{"object", "unshared": 0.5}` (that share of its
+    records, 0 to 1); an empty list, false or 0 shows them again.
 
     Raises:
-      ValueError: no such object or column.
+      ValueError: no such object or column, or a share that is none.
     """
     sobject = sobject_of(org, asked.get("object"))
     hidden, absent = dict(org.visibility.hidden), set(org.visibility.absent)
@@ -37,8 +38,14 @@ def hide(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
         hidden[sobject.name] = frozenset(asked["fields"])
     if "absent" in asked:
         absent = absent | {sobject.name} if asked["absent"] else absent - {sobject.name}
-    org.visibility = Visibility(hidden, frozenset(absent))
-    return {"hidden": {name: sorted(fields) for name, fields in hidden.items() if fields}, "absent": sorted(absent)}
+    unshared = dict(org.visibility.unshared)
+    if "unshared" in asked:
+        unshared[sobject.name] = float(asked["unshared"])
+        if not 0 <= unshared[sobject.name] <= 1:
+            raise ValueError("`unshared` is a share, 0 to 1")
+    org.visibility = Visibility(hidden, frozenset(absent), unshared)
+    shown = {name: sorted(fields) for name, fields in hidden.items() if fields}
+    return {"hidden": shown, "absent": sorted(absent), "unshared": unshared}
 
 
 def put_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
@@ -151,10 +158,11 @@ def _parsed(payload: Any) -> dict[str, Any]:
 def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     """
     Change rows: `{"insert": [{"sobject", ...}], "update": [{"Id", ...}], "delete": [id], "undelete": [id],
-    "purge": [id], "at": iso}`.
+    "purge": [id], "at": iso, "automation": bool}`.
 
-    Each is one commit at the clock's now, or at `at`; `delete` is soft, `purge` leaves nothing, of a Conversation not
-    even the entries. Date-times are ISO
+    With `automation`, updates move SystemModstamp and leave LastModifiedDate; an object that has no SystemModstamp
+    then shows nothing of it. Each is one commit at the clock's now, or at `at`; `delete` is soft, `purge` leaves
+    nothing, of a Conversation not even the entries. Date-times are ISO
     texts. A `SystemModstamp` among the values is kept as given, so that a late commit can be staged.
 
     Raises:
@@ -166,7 +174,7 @@ def edit_records(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     inserted = [_insert(org, dict(values), at) for values in asked.get("insert") or []]
     for values in asked.get("update") or []:
         record = _record(org, values.get("Id"))
-        record.change(at, _row(org.schema[record.sobject], values))
+        record.change(at, _row(org.schema[record.sobject], values), by_user=not asked.get("automation"))
     for deleted, ids in ((True, asked.get("delete")), (False, asked.get("undelete"))):
         for record in _with_details(org, ids or []):
             record.change(at, {"IsDeleted": deleted})

@@ -1,15 +1,18 @@
-"""Plain rows in any number, drawn column by column from what describe says: for paging, limits and benchmarks."""
+"""Plain rows and entries in any number, drawn by what describe and the schema say: for paging, limits, benchmarks."""
 
 from __future__ import annotations
 
+import json
 import random
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from conversation_pipeline.simulator.control.edits import sobject_of, utc_seconds
 from conversation_pipeline.simulator.org import Org
-from conversation_pipeline.simulator.world.ids import record_id
+from conversation_pipeline.simulator.world.entries import Entry, Speaker, text_of
+from conversation_pipeline.simulator.world.ids import record_id, to_18
 from conversation_pipeline.simulator.world.records import Change, Record, Row, Value
 from conversation_pipeline.simulator.world.schema import POINTED_AT, Field, SObject
 
@@ -19,6 +22,10 @@ _PATTERNS = 499
 """Rows are copies of so many patterns, with names, ids and times of their own: drawing each would take too long."""
 _STEP = 30
 _NOT_DRAWN = frozenset({"datetime", "date", "address", "location", "base64"})
+_SPEAKERS = (
+    Speaker("messaging", "15550001111", "EndUser", "Olivia Walker"),
+    Speaker("agent", record_id("005", 1)[:15], "Agent", "Rita R."),
+)
 Draw = Callable[[random.Random], Value]
 
 
@@ -33,13 +40,8 @@ def generate(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
       ValueError: no such object, a count out of range, or a span that is empty.
     """
     sobject = sobject_of(org, asked.get("sobject"))
-    if not all(isinstance(asked.get(name), str) for name in ("from", "to")):
-        raise ValueError("`from` and `to` are date-times, such as 2026-11-20T12:00:00Z")
-    count, start, end = asked.get("count"), utc_seconds(asked["from"]), utc_seconds(asked["to"])
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= MOST_ROWS:
-        raise ValueError(f"count is a number from 1 to {MOST_ROWS}")
-    if start >= end:
-        raise ValueError("`from` lies before `to`")
+    count = _number(asked, "count", None)
+    start, end = _span(asked)
     world = org.world
     world.reach(end)
     rng = random.Random(f"generate/{asked.get('seed', 0)}/{sobject.name}")
@@ -54,6 +56,78 @@ def generate(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
     ends = (record_id(sobject.key_prefix, number) for number in (first, first + count - 1))
     org.edited = True
     return {"sobject": sobject.name, "generated": count, "ids": list(ends)}
+
+
+def generate_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Make text entries in any number: `{"conversationIdentifier", "count", "from", "to", "tied", "seed", "recordId"}`.
+
+    They lie evenly from `from` (inclusive) to `to` (exclusive), customer and representative by turns; so many as
+    `tied` (1) share each millisecond. `recordId` is the session or call that they belong to. Equal seeds give equal
+    entries.
+
+    Raises:
+      ValueError: no such conversation, a count or a tie out of range, or a span that is empty.
+    """
+    identifier = str(asked.get("conversationIdentifier"))
+    conversation = org.world.conversation(identifier, org.clock.now)
+    if conversation is None:
+        raise ValueError("no such conversation now; POST /simulator/records can insert a Conversation")
+    count, tied = _number(asked, "count", None), _number(asked, "tied", 1)
+    start, end = _span(asked)
+    groups, span = -(-count // tied), (end - start) * 1000
+    if groups > span:
+        raise ValueError("the span has too few milliseconds for so many entries")
+    rng = random.Random(f"generate/{asked.get('seed', 0)}/{identifier}")
+    record = to_18(asked["recordId"]) if asked.get("recordId") else None
+    made = [_text(rng, place, start * 1000 + place // tied * span // groups, record) for place in range(count)]
+    conversation.entries[:] = sorted([*conversation.entries, *made], key=lambda entry: entry.at)
+    org.edited = True
+    return {"generated": count, "identifiers": [made[0].identifier, made[-1].identifier]}
+
+
+def tie_entries(org: Org, asked: dict[str, Any]) -> dict[str, Any]:
+    """
+    Give every nth entry of every conversation the millisecond of the one before: `{"every": n}`, n from 2.
+
+    Raises:
+      ValueError: n is no such number.
+    """
+    every = _number(asked, "every", None)
+    if every < 2:
+        raise ValueError("every is a number from 2")
+    org.world.tie(every)
+    org.edited = True
+    return {"every": every}
+
+
+def _text(rng: random.Random, place: int, at: int, record: str | None) -> Entry:
+    identifier = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    words = f"Entry {place}, {rng.randrange(10_000)}"
+    content = {"formatType": "Text", "text": words}
+    message = {"messageType": "StaticContentMessage", "id": identifier, "staticContent": content}
+    payload = {"entryType": "Message", "id": identifier, "abstractMessage": message}
+    sender = _SPEAKERS[place % len(_SPEAKERS)]
+    return Entry(
+        identifier, "Message", json.dumps(payload, separators=(",", ":")), sender, sender.display_name, at, at, 0,
+        "Messaging", "Default", (record[:15],) if record else (), record, None, *text_of(payload),
+    )  # fmt: skip
+
+
+def _span(asked: dict[str, Any]) -> tuple[int, int]:
+    if not all(isinstance(asked.get(name), str) for name in ("from", "to")):
+        raise ValueError("`from` and `to` are date-times, such as 2026-11-20T12:00:00Z")
+    start, end = utc_seconds(asked["from"]), utc_seconds(asked["to"])
+    if start >= end:
+        raise ValueError("`from` lies before `to`")
+    return start, end
+
+
+def _number(asked: dict[str, Any], name: str, default: int | None) -> int:
+    value = asked.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST_ROWS:
+        raise ValueError(f"{name} is a number from 1 to {MOST_ROWS}")
+    return value
 
 
 def _row(pattern: Row, delays: dict[str, int], at: int, name: str | None) -> Row:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from conversation_pipeline.simulator.control.drift import alter
 from conversation_pipeline.simulator.control.edits import edit_records, erase, hide, put_entries, redact_entries
-from conversation_pipeline.simulator.control.generate import generate
+from conversation_pipeline.simulator.control.generate import generate, generate_entries, tie_entries
 from conversation_pipeline.simulator.control.truth import entries_of, erasures_of, records_of, redactions_of
 from conversation_pipeline.simulator.endpoint import Endpoint, json_response
 from conversation_pipeline.simulator.oauth.model import Client, load_public_key
@@ -73,6 +73,8 @@ class _Room:
         yield post("redactions", lambda asked: redact_entries(self._org, asked))
         yield post("erasures", lambda asked: erase(self._org, asked))
         yield post("entries", lambda asked: put_entries(self._org, asked))
+        yield post("entries/generate", lambda asked: generate_entries(self._org, asked))
+        yield post("entries/tie", lambda asked: tie_entries(self._org, asked))
         yield post("records", lambda asked: edit_records(self._org, asked))
         yield post("records/generate", lambda asked: generate(self._org, asked))
 

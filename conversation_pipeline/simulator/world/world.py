@@ -43,6 +43,7 @@ class World:
         self._redacted: list[Entry] = []
         self._erasures: list[Erasure] = []
         self._customary: list[Erasure] = []
+        self._tied_every = 0
         self._next_day = first_day - LONGEST_CONVERSATION
         for record in self.cast.records:
             self.add_record(record)
@@ -136,6 +137,12 @@ class World:
         for record in self._records[sobject]:
             amendment(record)
 
+    def tie(self, every: int) -> None:
+        """Give every nth entry of a conversation the time of the one before it, on days to come as well."""
+        self._tied_every = every
+        for conversation in self.conversations.values():
+            _tie(conversation, every)
+
     def records_of(self, sobject: str) -> list[Record]:
         """The records of an object that have been built, whatever their time."""
         return self._records[sobject]
@@ -194,9 +201,17 @@ class World:
                 yield conversation
 
     def _add(self, conversation: Conversation) -> None:
+        if self._tied_every:
+            _tie(conversation, self._tied_every)
         self.conversations[conversation.identifier] = conversation
         for record in conversation.records:
             self.add_record(record)
+
+
+def _tie(conversation: Conversation, every: int) -> None:
+    entries = conversation.entries
+    for place in range(every - 1, len(entries), every):
+        entries[place].at = entries[place - 1].at
 
 
 def _midnight(day: date) -> int:
