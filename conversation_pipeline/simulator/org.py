@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -42,10 +43,19 @@ class Seed:
 
 @dataclass(slots=True)
 class Visibility:
-    """What the integration user may not see: columns by field-level security, whole objects."""
+    """
+    What the integration user may not see: columns by field-level security, whole objects, and the share of an object's
+    records that nobody shares with the user.
+    """
 
     hidden: dict[str, frozenset[str]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
+    unshared: dict[str, float] = field(default_factory=dict)
+
+    def shared(self, sobject: str, identifier: str) -> bool:
+        """Whether the user sees a record, as sharing goes; the same ones each time."""
+        share = self.unshared.get(sobject, 0.0)
+        return not share or zlib.crc32(identifier.encode()) / 2**32 >= share
 
 
 class Org:
@@ -220,9 +230,15 @@ class Tables:
         return [found for name in self._org.schema if (found := self.sobject(name)) is not None]
 
     def rows(self, sobject: str, *, include_deleted: bool) -> Iterable[Row]:
-        """The rows of an object; soft-deleted ones only if asked."""
-        rows = self._org.world.rows(sobject, self._seen_at)
+        """The rows of an object that the user sees; soft-deleted ones only if asked."""
+        rows = self.all_rows(sobject)
+        if self._org.visibility.unshared.get(sobject):
+            rows = (row for row in rows if self._org.visibility.shared(sobject, str(row["Id"])))
         return rows if include_deleted else (row for row in rows if not row["IsDeleted"])
+
+    def all_rows(self, sobject: str) -> Iterable[Row]:
+        """The rows of an object, whoever may see them."""
+        return self._org.world.rows(sobject, self._seen_at)
 
     def row(self, identifier: str, *, include_deleted: bool) -> tuple[str, Row] | None:
         """The row with that id and its object."""

@@ -193,3 +193,31 @@ def test_a_late_commit_shows_with_an_older_stamp(org):
     org.control("clock", advance_seconds=300)
 
     assert (before, org.records(soql)[0]["SystemModstamp"]) == ([], "2026-11-19T18:00:00.000+0000")
+
+
+def test_automation_moves_the_stamp_and_not_the_date(org):
+    """
+    LastModifiedDate is of users alone; without SystemModstamp nothing tells that the row changed.
+    """
+    conversation = org.records("SELECT Id, LastModifiedDate FROM Conversation ORDER BY Id LIMIT 1")[0]
+    session = some_session(org)
+    updates = [{"Id": conversation["Id"], "Name": "changed"}, {"Id": session, "ChannelName": "changed"}]
+    org.control("records", update=updates, automation=True, at="2026-11-19T17:00:00Z")
+
+    found = org.records(f"SELECT Name, LastModifiedDate FROM Conversation WHERE Id = '{conversation['Id']}'")[0]
+    stamps = org.records(f"SELECT SystemModstamp, LastModifiedDate FROM MessagingSession WHERE Id = '{session}'")[0]
+    assert (found["Name"], found["LastModifiedDate"]) == ("changed", conversation["LastModifiedDate"])
+    assert stamps["SystemModstamp"] == "2026-11-19T17:00:00.000+0000" > stamps["LastModifiedDate"]
+
+
+def test_records_that_are_not_shared_are_hidden_without_an_error(org):
+    """
+    Queries see a part of them, the org's own count all.
+    """
+    before = len(org.records("SELECT Id FROM MessagingSession"))
+    org.control("hide", object="MessagingSession", unshared=0.5)
+
+    after = len(org.records("SELECT Id FROM MessagingSession"))
+    counted = org.get("/services/data/v66.0/limits/recordCount", params={"sObjects": "MessagingSession"}).json()
+    assert 0 < after < before
+    assert counted == {"sObjects": [{"count": before, "name": "MessagingSession"}]}
