@@ -19,10 +19,11 @@ import httpx
 import pytest
 
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant
+from conversation_pipeline.salesforce.connect import Connect
 from conversation_pipeline.salesforce.connection import Connection, Retry, Timeouts
 from conversation_pipeline.salesforce.conversation_data import ConversationData
 from conversation_pipeline.salesforce.entry_api import ExecutionUser
-from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
+from conversation_pipeline.salesforce.limits import CONNECT, CONVERSATION_DATA, Limit
 from conversation_pipeline.salesforce.query import Query
 from conversation_pipeline.salesforce.quotas import SqliteQuotaStore
 from conversation_pipeline.simulator import Running, Simulator
@@ -60,6 +61,14 @@ def user_key(place: int) -> str:
     return f"org/execution-client-{place}/conversation_data"
 
 
+def setting(place: int) -> str:
+    """Where the execution user at that place is set."""
+    return f"entry {place} of CONVERSATION_DATA_USERS"
+
+
+CONNECT_KEY = "org/integration-client/connect"
+
+
 @dataclass
 class Org:
     """A simulated org and the clients that a test opens to it."""
@@ -88,15 +97,25 @@ class Org:
     def query(self, retry: Retry = IMPATIENT, **more: Any) -> Query:
         return Query(self.connection(**more), retry=retry)
 
-    def conversation_data(
-        self, *, users: int = 1, rate: Limit = CONVERSATION_DATA, retry: Retry = IMPATIENT
-    ) -> ConversationData:
+    def user(self, place: int, grant: Grant | None = None) -> ExecutionUser:
+        """The execution user at that place; with another grant it is known by its key and setting all the same."""
         base_url = self.control.get("credentials")["conversation_data_url"]
-        lines = [
-            ExecutionUser(self.connection(self.grant(place), base_url=base_url), user_key(place))
-            for place in range(1, users + 1)
-        ]
-        return ConversationData(lines, self.store, "org", rate, retry=retry)
+        connection = self.connection(grant or self.grant(place), base_url=base_url)
+        return ExecutionUser(connection, user_key(place), setting(place))
+
+    def conversation_data(
+        self, *, users: int = 1, rate: Limit = CONVERSATION_DATA, retry: Retry = IMPATIENT, **more: Any
+    ) -> ConversationData:
+        lines = [self.user(place) for place in range(1, users + 1)]
+        return ConversationData(lines, self.store, "org", rate, retry=retry, **more)
+
+    def connect(self, *, rate: Limit = CONNECT, retry: Retry = IMPATIENT, **more: Any) -> Connect:
+        user = ExecutionUser(self.connection(), CONNECT_KEY)
+        return Connect([user], self.store, "org", rate, retry=retry, **more)
+
+    def put_user(self, place: int, state: str) -> None:
+        """The execution user at that place is `active`, `locked` or `without_permission` from now on."""
+        self.control.post("users", username=self.clients[place]["username"], state=state)
 
     def seen(self) -> list[str]:
         """The requests that the org got, in order, by the names of their routes."""
