@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -31,6 +32,9 @@ _SEPARATOR = "~"
 _LONGEST_PART = 64
 # What a file name may hold (255 bytes on every file system in use) less separators, time, digest and suffix.
 _LONGEST_LABEL = 255 - len(f"~{10**13}~{'0' * 16}{SUFFIX}")
+_WORD = re.compile(rb"[A-Za-z0-9-]{15,}")
+"""What ids and UUIDs look like among other bytes: all of them in one pass, however many are looked for."""
+_RECORD_ID = 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -182,31 +186,67 @@ class Staging:
         Remove records fetched, and pulls begun, longer than ``keep`` ago; and what killed runs left. Returns
         how many.
         """
-        old = [name for name in self._store.names("") if self._time(name) < now - keep]
+        old = [name for name in self._store.names("") if self._time(name, now) < now - keep]
         for name in old:
             self._store.delete(name)
         return len(old) + self._store.sweep("", now)
 
-    def erase(self, dataset: str, part: str) -> int:
+    def erase(self, identifiers: Collection[str]) -> list[tuple[Staged, frozenset[str]]]:
         """
-        Remove every record whose label has this part, on every day; returns how many.
+        Remove every record that holds one of these identifiers, in its label or in its body, whatever else it
+        holds; a pull that lacks one asks for it again.
 
         Args:
-            dataset: The dataset it was asked for.
-            part: The label's part as given to ``put``, such as a conversation identifier.
-        """
-        encoded = encode(part)
-        names = [name for name in self._store.names(dataset) if name.endswith(SUFFIX)]
-        doomed = [name for name in names if encoded in _staged(name).label]
-        for name in doomed:
-            self._store.delete(name)
-        return len(doomed)
+            identifiers: Record ids of 18 characters (bodies may have their first 15) and identifiers of other
+                kinds, such as conversation identifiers.
 
-    def _time(self, name: str) -> datetime:
+        Returns:
+            What was removed, each with the identifiers that it held.
+        """
+        if not identifiers:
+            return []
+        wanted = _Wanted(identifiers)
+        removed = []
+        for record in [_staged(name) for name in self._store.names("") if name.endswith(SUFFIX)]:
+            held = wanted.in_label(record.label)
+            try:
+                held |= wanted.in_body(self.read(record))
+            except StagingError:
+                self.discard(record)  # torn: of no use to anybody, and nobody knows what it holds
+                continue
+            if held:
+                self.discard(record)
+                removed.append((record, held))
+        return removed
+
+    def _time(self, name: str, now: datetime) -> datetime:
+        """When it was fetched or begun; just now, if it has gone meanwhile."""
         if name.endswith(SUFFIX):
             return _staged(name).fetched_at
-        with self._store.open(name) as file:
-            return datetime.fromisoformat(json.loads(file.read())["started_at"])
+        try:
+            with self._store.open(name) as file:
+                return datetime.fromisoformat(json.loads(file.read())["started_at"])
+        except FileNotFoundError:
+            return now
+
+
+class _Wanted:
+    """Identifiers that are looked for in labels and bodies."""
+
+    def __init__(self, identifiers: Collection[str]) -> None:
+        self._by_label = {encode(one): one for one in identifiers}
+        self._words = {one.encode(): one for one in identifiers if _WORD.fullmatch(one.encode())}
+        self._words |= {one[:15].encode(): one for one in identifiers if len(one) == _RECORD_ID}
+        self._others = {one.encode(): one for one in identifiers if not _WORD.fullmatch(one.encode())}
+
+    def in_label(self, label: Iterable[str]) -> frozenset[str]:
+        return frozenset(self._by_label[part] for part in label if part in self._by_label)
+
+    def in_body(self, body: bytes) -> frozenset[str]:
+        words = self._words.keys() & set(_WORD.findall(body))
+        return frozenset(
+            [*(self._words[word] for word in words), *(it for text, it in self._others.items() if text in body)]
+        )
 
 
 def encode(part: str) -> str:

@@ -92,7 +92,8 @@ class Landing:
         rows: Rows written.
         bytes: Size of the warehouse file.
         seconds: How long it took.
-        rebuilt: Whether there was a file that could not be used, so that all was landed anew.
+        rebuilt: Whether there was a file and all was landed anew: it could not be used, or held what is to be
+            forgotten.
     """
 
     applied: Mapping[str, tuple[Partition, ...]]
@@ -183,13 +184,16 @@ class Warehouse:
     def path(self) -> Path:
         return self._path
 
-    def land(self, lake: Lake, datasets: Sequence[Dataset]) -> Landing:
+    def land(self, lake: Lake, datasets: Sequence[Dataset], *, forgets: Dataset | None = None) -> Landing:
         """
         Bring the warehouse to the lake's present state. Where it is there already, nothing is touched.
 
         Args:
             lake: What to land.
             datasets: The tables to bring up to date; others in the file stay as they are.
+            forgets: One of them, without partitions, that tells of rows that are to leave no trace. When it
+                changes, all tables are landed in an empty file: DuckDB keeps deleted rows in a file's free
+                blocks.
 
         Raises:
             StorageError: A file of the lake is torn or not the lake's.
@@ -199,7 +203,7 @@ class Warehouse:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._beside("lock")), _told(self._path):
             self._sweep()
-            landing = self._land(lake, datasets)
+            landing = self._land(lake, datasets, forgets)
         return replace(landing, seconds=time.monotonic() - started)
 
     def summary(self, datasets: Sequence[Dataset]) -> list[Landed]:
@@ -214,14 +218,15 @@ class Warehouse:
         with _told(self._path), self._peek() as connection:
             return [_landed(connection, dataset) for dataset in datasets]
 
-    def _land(self, lake: Lake, datasets: Sequence[Dataset]) -> Landing:
+    def _land(self, lake: Lake, datasets: Sequence[Dataset], forgets: Dataset | None) -> Landing:
         if not self._path.exists():
             return self._replace(lake, datasets, old=False)
         try:
             with self._peek() as connection:
                 if not any(_change(connection, dataset, lake) for dataset in datasets):
                     return Landing({}, {}, 0, self._path.stat().st_size, 0.0)
-            return self._replace(lake, datasets, old=True)
+                forgetting = forgets is not None and _is_to_forget(connection, forgets, lake)
+            return replace(self._replace(lake, datasets, old=not forgetting), rebuilt=forgetting)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -321,6 +326,12 @@ class Warehouse:
         for left in self._path.parent.glob(f".{self._path.name}.*.peek"):
             if left.stat().st_ctime < time.time() - _PEEK_SECONDS:
                 _remove(left)
+
+
+def _is_to_forget(connection: duckdb.DuckDBPyConnection, forgets: Dataset, lake: Lake) -> bool:
+    """Whether more is to be forgotten than the file was written without."""
+    receipt = lake.receipt(forgets, None)
+    return receipt is not None and receipt.rows > 0 and _ledger(connection, forgets).get(None) != _content(receipt)
 
 
 def _change(connection: duckdb.DuckDBPyConnection, dataset: Dataset, lake: Lake) -> _Change:

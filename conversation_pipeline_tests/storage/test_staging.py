@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -230,6 +231,30 @@ def test_records_older_than_their_keeping_are_swept(staging: Staging, tmp_path: 
     assert files(tmp_path) == [young.name.rsplit("/")[-1]]
 
 
+def test_a_pull_that_ends_during_a_sweep_is_passed_over(staging: Staging, tmp_path: Path) -> None:
+    """
+    Other runs close their pulls while a sweep goes on: a marker that is gone when its turn comes is no error.
+    """
+    staging.open_pull("entries", DAY, MIDNIGHT)
+    folder = tmp_path / "staging" / "entries" / f"day={DAY}"
+    stop = threading.Event()
+
+    def close_and_open() -> None:
+        while not stop.is_set():
+            staging.close_pull(staging.open_pull("entries", DAY, MIDNIGHT))
+
+    other = threading.Thread(target=close_and_open)
+    other.start()
+    try:
+        swept = [staging.sweep(MIDNIGHT, timedelta(days=30)) for _ in range(200)]
+    finally:
+        stop.set()
+        other.join()
+
+    assert sum(swept) == 0
+    assert folder.is_dir()
+
+
 def test_erasure_removes_a_conversation_on_every_day(staging: Staging) -> None:
     """
     Every record whose label names the conversation goes; one that only begins alike stays.
@@ -237,9 +262,41 @@ def test_erasure_removes_a_conversation_on_every_day(staging: Staging) -> None:
     for day, label in [("2026-11-01", ["c1"]), ("2026-11-02", ["page", "c1"]), ("2026-11-02", ["c11"])]:
         staging.put("entries", day, label, b"x", fetched_at=MIDNIGHT)
 
-    assert staging.erase("entries", "c1") == 2
+    removed = staging.erase({"c1"})
 
+    assert [(record.day, held) for record, held in removed] == [("2026-11-01", {"c1"}), ("2026-11-02", {"c1"})]
     assert [record.label for record in staging.records("entries", ["2026-11-01", "2026-11-02"])] == [("c11",)]
+
+
+@pytest.mark.parametrize(
+    "identifier", ["0Mw000000000001AAA", "a1a1a1a1-0000-4000-8000-000000000001", "id of/any \u00e4"]
+)
+def test_erasure_removes_answers_that_name_it(staging: Staging, identifier: str) -> None:
+    """
+    Whatever dataset it was asked for and whoever else is on the page.
+    """
+    staging.put(
+        "sessions", DAY, ["page"], f'[{{"Url": "/x/{identifier}", "Id": "other"}}]'.encode(), fetched_at=MIDNIGHT
+    )
+    other = staging.put("calls", DAY, ["page"], f'[{{"Id": "X{identifier}"}}]'.encode()[:20], fetched_at=MIDNIGHT)
+
+    removed = staging.erase({identifier})
+
+    assert [(record.dataset, held) for record, held in removed] == [("sessions", {identifier})]
+    assert staging.records("calls", [DAY]) == [other]
+
+
+def test_erasure_removes_what_nobody_can_read(staging: Staging, tmp_path: Path) -> None:
+    """
+    A torn record may hold anybody's words, and is of no use.
+    """
+    torn = staging.put("entries", DAY, ["page"], b"x" * 1000, fetched_at=MIDNIGHT)
+    file = tmp_path / "staging" / torn.name
+    file.write_bytes(file.read_bytes()[:12])
+
+    staging.erase({"c1"})
+
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("day", ["2026-11-1", "../2026-11-01", ""])

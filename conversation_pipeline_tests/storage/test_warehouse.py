@@ -466,6 +466,35 @@ def test_a_corrupt_file_is_rebuilt_from_the_lake(
     assert counts(warehouse) == {FIRST: 10, SECOND: 10}
 
 
+def test_what_is_forgotten_is_not_in_the_file_s_bytes(lake: Lake, warehouse: Warehouse) -> None:
+    """
+    Deleted rows stay in the free blocks of a DuckDB file; after rows were erased it is a new file.
+    """
+    write(lake, SECOND, 5000, "canary")
+    warehouse.land(lake, BOTH, forgets=QUEUES)
+    assert b"canary" in warehouse.path.read_bytes()
+    write(lake, SECOND, 10)
+    lake.replace(QUEUES, None, batches([{"id": "q", "label": "gone"}], dataset=QUEUES), run_id="r")
+
+    landing = warehouse.land(lake, BOTH, forgets=QUEUES)
+
+    assert landing.rebuilt
+    assert b"canary" not in warehouse.path.read_bytes()
+    assert not warehouse.land(lake, BOTH, forgets=QUEUES).applied
+
+
+def test_a_file_is_written_anew_only_for_what_is_to_be_forgotten(lake: Lake, warehouse: Warehouse) -> None:
+    """
+    Other changes are applied to a copy.
+    """
+    warehouse.land(lake, BOTH, forgets=QUEUES)
+    write(lake, SECOND, 11)
+
+    landing = warehouse.land(lake, BOTH, forgets=QUEUES)
+
+    assert (landing.rebuilt, dict(landing.applied)) == (False, {"entries": (SECOND,)})
+
+
 def test_a_file_that_is_gone_is_rebuilt_from_the_lake(lake: Lake, warehouse: Warehouse) -> None:
     """
     Deleting the warehouse costs nothing but the time to land it again.

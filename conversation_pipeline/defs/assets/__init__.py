@@ -6,7 +6,14 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from conversation_pipeline.defs.assets import conversations, entry_roads, off_platform, on_platform, warehouse
+from conversation_pipeline.defs.assets import (
+    conversations,
+    entry_roads,
+    erasures,
+    off_platform,
+    on_platform,
+    warehouse,
+)
 from conversation_pipeline.schemas import Dataset
 
 
@@ -23,4 +30,5 @@ def assets(
         *entry_roads.assets(roads, daily),
         *conversations.assets(roads, daily),
     ]
+    made += erasures.assets(datasets, made)
     return [*made, *warehouse.assets(datasets, made)]

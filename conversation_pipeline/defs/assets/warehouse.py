@@ -7,6 +7,7 @@ import dagster as dg
 from conversation_pipeline.defs.assets.common import OWNERS
 from conversation_pipeline.defs.reporting import told
 from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Lake
 from conversation_pipeline.storage.warehouse import Warehouse
 
@@ -25,7 +26,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult[None]:
         with told("warehouse"):
-            landing = warehouse.land(lake, datasets)
+            landing = warehouse.land(lake, datasets, forgets=ERASURES)
         applied = {dataset: len(partitions) for dataset, partitions in landing.applied.items()}
         context.log.info(f"warehouse: {sum(applied.values()):,} partitions landed in {landing.seconds:.1f} s")
         return dg.MaterializeResult(

@@ -1,0 +1,54 @@
+"""Erasures: what the org has deleted for good is removed here too, before the warehouse is landed."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.reporting import receipt_metadata, told
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.erasures import ERASURES
+from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage.erasure import replay
+
+
+def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """
+    Args:
+        datasets: All that the lake may hold; also those whose road is not in use any more are searched.
+        landed: The assets that land them: nothing is removed while a run is still landing it.
+    """
+    others = [dataset for dataset in datasets if dataset.name != ERASURES.name]
+
+    @dg.asset(
+        **options(ERASURES, "python"),
+        deps=sorted(key for asset in landed for key in asset.keys),
+        pool="erasures",
+    )
+    def asset(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], staging: dg.ResourceParam[Staging]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
+        with told(ERASURES.name):
+            done = replay(lake, staging, others, run_id=context.run.run_id)
+        rows, answers = sum(done.rows.values()), sum(done.answers.values())
+        if done.new or rows or answers:
+            context.log.info(
+                f"{done.new:,} erasures of the org were replayed: {rows:,} rows in {done.files:,} files "
+                f"and {answers:,} staged answers were removed"
+            )
+        for kind, count in done.not_understood.items():
+            context.log.warning(f"{count:,} completed deletions are of {kind}: nothing is removed for them")
+        return dg.MaterializeResult(
+            metadata={
+                **receipt_metadata(done.receipt),
+                "erasures_replayed": done.new,
+                "rows_removed": rows,
+                "rows_removed_by_dataset": dg.MetadataValue.json(dict(done.rows)),
+                "files_rewritten": done.files,
+                "answers_removed": answers,
+                "answers_removed_by_dataset": dg.MetadataValue.json(dict(done.answers)),
+                "not_understood": dg.MetadataValue.json(dict(done.not_understood)),
+            }
+        )
+
+    return [asset]
