@@ -40,7 +40,8 @@ class Delays:
 
 def readable(conversation: Conversation, now_ms: int, delays: Delays) -> Iterator[Entry]:
     """The entries that an entry API returns at `now_ms`, as they read then, in the order of their times."""
-    first_call = next((entry.record_id for entry in conversation.entries if entry.settles_after is not None), None)
+    calls = [str(entry.record_id) for entry in conversation.entries if entry.settles_after is not None]
+    before_association = (calls[0],) if len(set(calls)) > 1 and not delays.empty_before else ()
     for entry in conversation.as_of(now_ms):
         visible_from = delays.visible_from(entry)
         if visible_from > now_ms:
@@ -49,5 +50,4 @@ def readable(conversation: Conversation, now_ms: int, delays: Delays) -> Iterato
         if entry.settles_after is None or now_ms >= associated_at:
             yield entry
         elif now_ms < associated_at - delays.vanish:
-            names_none = delays.empty_before or first_call in (None, entry.record_id)
-            yield replace(entry, related_records=() if names_none else (str(first_call),))
+            yield replace(entry, related_records=before_association)
