@@ -19,6 +19,9 @@ from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, QuietH
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.custom import with_custom_fields
 
+ROADS = ("conversation_data", "connect")
+"""Entry roads by the name that ``CONVERSATION_ROADS`` gives them, the fullest first."""
+
 
 class SettingsError(ValueError):
     """A setting is missing or wrong; the message names it and says what to do."""
@@ -65,7 +68,9 @@ class Settings(BaseSettings):
         description="Execution users: a JSON list, or a file of it, of objects with client_id and client_secret. "
         "Each adds 90 requests a minute. Default: the org's own client.",
     )
-    conversation_roads: str = Field("conversation_data", description="Entry roads in use, separated by commas.")
+    conversation_roads: str = Field(
+        "conversation_data", description=f"Entry roads in use, separated by commas, of {', '.join(ROADS)}."
+    )
     conversation_start_date: date | None = Field(
         None, description="First partition, YYYY-MM-DD, UTC. Required; choose it once, it names the partitions."
     )
@@ -104,7 +109,7 @@ class Settings(BaseSettings):
         0.2, ge=0, lt=1, description="Share of the org's 24-hour API allocation that is left to others."
     )
     conversation_api_share: float = Field(
-        0.25, gt=0, le=1, description="Share of the org's 24-hour API allocation that one process of a run may use."
+        0.25, gt=0, le=1, description="Share of the org's 24-hour API allocation that one run may use."
     )
     conversation_executor: Literal["in_process", "multiprocess"] = Field(
         "in_process", description="Dagster executor: in_process, or multiprocess for wide machines."
@@ -112,9 +117,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _roads_are_known(self) -> Settings:
-        unknown = sorted(set(self.roads) - {"conversation_data"})
+        unknown = sorted(set(self.roads) - set(ROADS))
         if unknown:
-            raise ValueError(f"CONVERSATION_ROADS names {', '.join(unknown)}; this release knows conversation_data")
+            raise ValueError(f"CONVERSATION_ROADS names {', '.join(unknown)}; this release knows {', '.join(ROADS)}")
         return self
 
     @model_validator(mode="after")

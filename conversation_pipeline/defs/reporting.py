@@ -129,14 +129,35 @@ def column_schema(dataset: Dataset) -> dg.TableSchema:
 
 @dataclass
 class Progress:
-    """One line every ten seconds: how many of how many, the rate, the time left."""
+    """
+    One line every ten seconds: how many of how many, the rate, the share of the allowance used, the time left.
+
+    Attributes:
+        meter: Counts the requests.
+        allowance: Requests a minute that could be sent.
+    """
 
     log: logging.Logger
     what: str
     total: int
+    meter: Meter
+    allowance: float
     done: int = 0
     _began: float = field(default_factory=time.monotonic)
     _told: float = field(default_factory=time.monotonic)
+    _requests: int = 0
+
+    def __post_init__(self) -> None:
+        self._requests = self.meter.requests
+
+    @property
+    def requests_a_minute(self) -> float:
+        return (self.meter.requests - self._requests) / max(time.monotonic() - self._began, 0.001) * 60
+
+    @property
+    def share_of_allowance(self) -> float:
+        """More than 1 at first: a window's allowance may be used at once."""
+        return self.requests_a_minute / self.allowance
 
     def step(self) -> None:
         self.done += 1
@@ -147,5 +168,5 @@ class Progress:
             left = (self.total - self.done) / rate
             self.log.info(
                 f"{self.what}: {self.done:,} of {self.total:,}, {rate * 60:,.0f} a minute, "
-                f"{left / 60:,.1f} minutes left"
+                f"{self.share_of_allowance:.0%} of the allowance, {left / 60:,.1f} minutes left"
             )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
+from conversation_pipeline.extract.estimate import Allowance
 from conversation_pipeline.extract.work_list import Request
-from conversation_pipeline.salesforce.conversation_data import Reading
-from conversation_pipeline.salesforce.errors import RecordUnavailable
+from conversation_pipeline.salesforce.entry_api import Reading
+from conversation_pipeline.salesforce.errors import ConversationUnreadable, RecordUnavailable
 from conversation_pipeline.salesforce.limits import Limit
 
 CONVERSATION_DATA = "conversation_data"
@@ -19,6 +20,7 @@ CONNECT = "connect"
 
 _THREADS_A_USER = 4  # the rate is 1.5 requests a second and user: four in flight hide answers of 2.5 seconds
 _MOST_THREADS = 32
+_TOO_MANY_UNREADABLE = 5  # so many, and nothing else was read: that is the road, not the conversations
 
 
 class EntryClient(Protocol):
@@ -29,10 +31,8 @@ class EntryClient(Protocol):
         users: Who asks; each adds its own allowance.
         rate: Allowance of one user.
         active: Budget of distinct conversations held active.
-        longest_page: Entries on the longest page that earlier readings saw.
+        set_aside: Users that are asked no more, by where they are set; and why.
     """
-
-    longest_page: int
 
     @property
     def users(self) -> Sized: ...
@@ -40,18 +40,29 @@ class EntryClient(Protocol):
     def rate(self) -> Limit: ...
     @property
     def active(self) -> Limit: ...
+    @property
+    def set_aside(self) -> Mapping[str, str]: ...
 
     def read(self, conversation_identifier: str, start: datetime, end: datetime) -> Reading: ...
 
 
-def read(client: EntryClient, requests: Sequence[Request], not_found: list[str]) -> Iterator[Reading]:
+def allowance(client: EntryClient) -> Allowance:
+    """Of the users that are not set aside."""
+    return Allowance(max(1, len(client.users) - len(client.set_aside)), client.rate, client.active)
+
+
+def read(
+    client: EntryClient, requests: Sequence[Request], not_found: list[str], unreadable: list[str]
+) -> Iterator[Reading]:
     """
     The readings, in the order in which they arrive; the caller stages each before it takes the next.
 
     Args:
-        not_found: Conversations that the org does not tell (never stored, or erased) are added here.
+        not_found: Conversations that the org does not know (never stored, or erased) are added here.
+        unreadable: Conversations that are refused, whoever asks, are added here.
 
     Raises:
+        ConversationUnreadable: nothing was read, and several conversations were refused.
         SalesforceError: as soon as one reading fails for good; those already under way are handed on first.
     """
     threads = min(_THREADS_A_USER * len(client.users), _MOST_THREADS)
@@ -66,6 +77,8 @@ def read(client: EntryClient, requests: Sequence[Request], not_found: list[str])
                 running[future] = request
 
         start(threads)
+        refusal: ConversationUnreadable | None = None
+        read_any = False
         try:
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -74,8 +87,14 @@ def read(client: EntryClient, requests: Sequence[Request], not_found: list[str])
                     request = running.pop(future)
                     try:
                         yield future.result()
+                        read_any = True
                     except RecordUnavailable:
                         not_found.append(request.conversation_identifier)
+                    except ConversationUnreadable as error:
+                        unreadable.append(request.conversation_identifier)
+                        refusal = error
+            if refusal is not None and not read_any and len(unreadable) >= _TOO_MANY_UNREADABLE:
+                raise refusal
         except Exception:
             yield from _finished(running)
             raise

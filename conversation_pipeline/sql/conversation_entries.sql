@@ -5,6 +5,8 @@
 
 with tellings as (
     select *, 1 as precedence from entries_conversation_data
+    union all by name
+    select *, 4 as precedence from entries_connect
 ),
 
 entries as (

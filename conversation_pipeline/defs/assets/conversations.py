@@ -12,6 +12,7 @@ from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
+    ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     MESSAGES,
     TRANSCRIPTS,
@@ -44,6 +45,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         def land(day: str) -> Metadata:
             inputs = {
                 "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
+                "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
                 "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
                 "voice_calls": up_to(lake, VOICE_CALLS, day),

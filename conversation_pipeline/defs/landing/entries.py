@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -24,14 +24,17 @@ from conversation_pipeline.defs.reporting import (
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entries import Drift, ReadConversation, batches
+from conversation_pipeline.extract.estimate import Allowance
 from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
-from conversation_pipeline.extract.work_list import Held, Need, Plan, plan
+from conversation_pipeline.extract.work_list import Held, Need, Plan, Request, plan
 from conversation_pipeline.kill_points import KillPoint, at
-from conversation_pipeline.salesforce.conversation_data import Reading
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.entry_api import Reading
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
+_LATELY = timedelta(days=1)
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
@@ -74,13 +77,20 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         pulls = tuple(open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
         work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
-        not_found = _read(landing, work, days) if work.requests else []
+        told = _read(landing, work, days) if work.requests else _Told()
         # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
         final = _plan(landing, needs, days, now, dict.fromkeys(days, _EVER))
-    if not_found:
+    if told.not_found:
         if not final.held:
-            _refuse_to_empty(landing, days, len(not_found))
-        landing.log.warning(f"{dataset}: the org does not know {len(not_found):,} conversations of its own records")
+            _refuse_to_empty(landing, days, len(told.not_found))
+        landing.log.warning(
+            f"{dataset}: the org does not know {len(told.not_found):,} conversations of its own records"
+        )
+    if told.unreadable:
+        landing.log.warning(
+            f"{dataset}: {len(told.unreadable):,} conversations are refused whoever asks, such as "
+            f"{told.unreadable[0]}; what was read of them before stays, and the next run asks again"
+        )
     return EntriesPull(
         now,
         final.held,
@@ -88,31 +98,67 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         pulls,
         {
             **usage_metadata(used),
-            "conversations_read": len(work.requests) - len(not_found),
-            "conversation_days_staged_before": len(work.held),
-            "conversations_not_found": len(not_found),
-            "execution_users": len(landing.road.client(org).users) if work.requests else 0,
+            "conversations_read": len(work.requests) - len(told.not_found) - len(told.unreadable),
+            "conversations_read_from_their_watermark": sum(not _is_whole(request) for request in work.requests),
+            "conversation_days_unchanged": len(work.held),
+            "conversations_not_found": len(told.not_found),
+            "conversations_unreadable": len(told.unreadable),
+            **told.metadata,
         },
     )
 
 
-def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str]) -> list[str]:
-    """Everything on the work list, staged; returns the conversations that the road does not know."""
+@dataclass
+class _Told:
+    """What came of a work list, besides readings."""
+
+    not_found: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    metadata: Metadata = field(default_factory=dict)
+
+
+def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str]) -> _Told:
+    """Asks for everything on the work list, and stages it."""
     client, dataset, log = landing.road.client(landing.org), landing.road.dataset.name, landing.log
-    log.info(
-        f"{dataset}: {len(work.requests):,} conversations to read with {len(client.users)} execution users, "
-        f"{len(work.held):,} conversation days are staged, {work.postponed:,} wait for their call to settle"
-    )
-    _tell_what_binds(landing)
-    client.longest_page = _longest_page(landing, days)
-    progress = Progress(log, dataset, len(work.requests))
-    not_found: list[str] = []
-    for reading in entry_roads.read(client, work.requests, not_found):
+    if isinstance(client, ConversationData):
+        client.longest_page = _longest_page(landing, days)
+    allowance = entry_roads.allowance(client)
+    _tell_before(landing, work, allowance)
+    told = _Told()
+    progress = Progress(log, dataset, len(work.requests), landing.org.meter, allowance.requests_a_minute)
+    for reading in entry_roads.read(client, work.requests, told.not_found, told.unreadable):
         at(KillPoint.READING_RECEIVED)
         _stage_reading(landing, reading)
         at(KillPoint.READING_STAGED)
         progress.step()
-    return not_found
+    told.metadata = {
+        "execution_users": len(client.users),
+        "execution_users_set_aside": len(client.set_aside),
+        "requests_a_minute": round(progress.requests_a_minute, 1),
+        "share_of_allowance": round(progress.share_of_allowance, 3),
+    }
+    return told
+
+
+def _tell_before(landing: EntryLanding, work: Plan[Staged], allowance: Allowance) -> None:
+    """How much there is to do, how long it takes, and what binds."""
+    count = len(work.requests)
+    minutes = allowance.time_for(count, count) / timedelta(minutes=1)
+    landing.log.info(
+        f"{landing.road.dataset.name}: {count:,} conversations to read with {allowance.users} execution users, about "
+        f"{minutes:,.1f} minutes; {len(work.held):,} conversation days are staged and stand, {work.postponed:,} "
+        "conversations wait for their call to settle"
+    )
+    if allowance.bound_by_active_budget and count > allowance.active.count:
+        landing.log.info(
+            f"{allowance.users} execution users could ask for {allowance.requests_a_minute:,.0f} conversations a "
+            f"minute; over the hours CONVERSATION_ACTIVE_BUDGET of {allowance.active.count:,} lets "
+            f"{allowance.new_conversations_a_minute:,.0f} be new"
+        )
+
+
+def _is_whole(request: Request) -> bool:
+    return request.window.start == Window.of_day(request.window.start.date().isoformat()).start
 
 
 def land_entries(landing: EntryLanding, pull: EntriesPull, day: str) -> Metadata:
@@ -223,21 +269,11 @@ def _stage_reading(landing: EntryLanding, reading: Reading) -> None:
     landing.staging.put(landing.road.dataset.name, day, label, body, fetched_at=reading.fetched_at)
 
 
-def _tell_what_binds(landing: EntryLanding) -> None:
-    """Execution users beyond what the active-conversation budget lets them ask are worth a word."""
-    client = landing.road.client(landing.org)
-    new_a_minute = client.active.count / (client.active.seconds / 60)
-    asked_a_minute = len(client.users) * client.rate.count / (client.rate.seconds / 60)
-    if asked_a_minute > new_a_minute * 1.05:
-        landing.log.info(
-            f"{len(client.users)} execution users could ask for {asked_a_minute:,.0f} conversations a minute; over the "
-            f"hours CONVERSATION_ACTIVE_BUDGET of {client.active.count:,} lets {new_a_minute:,.0f} be new"
-        )
-
-
 def _longest_page(landing: EntryLanding, days: Sequence[str]) -> int:
+    """As seen lately: Salesforce may have lowered its cap since."""
     records = landing.staging.records(landing.road.dataset.name, _neighbours(days))
-    return max((int(record.label[3]) for record in records), default=0)
+    since = max((record.fetched_at for record in records), default=_EVER + _LATELY) - _LATELY
+    return max((int(record.label[3]) for record in records if record.fetched_at >= since), default=0)
 
 
 def _readings(serving: Mapping[str, tuple[Held[Staged], ...] | None], staging: Staging) -> Iterator[ReadConversation]:

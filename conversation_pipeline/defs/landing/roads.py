@@ -9,7 +9,7 @@ from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entry_roads import EntryClient
 from conversation_pipeline.schemas import Dataset
-from conversation_pipeline.schemas.conversations import ENTRIES_CONVERSATION_DATA
+from conversation_pipeline.schemas.conversations import ENTRIES_CONNECT, ENTRIES_CONVERSATION_DATA
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,12 @@ ENTRY_ROADS = (
         ENTRIES_CONVERSATION_DATA,
         lambda org: org.conversation_data,
         "CONVERSATION_DATA_URL, Conversation Service API in Setup and the execution users' permissions",
+    ),
+    EntryRoad(
+        entry_roads.CONNECT,
+        "Connect REST API",
+        ENTRIES_CONNECT,
+        lambda org: org.connect,
+        "the integration user's permission Access Conversation Entries",
     ),
 )
