@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from conversation_pipeline.archives import json_values, tables
+from conversation_pipeline.archives.ahead import ahead
 from conversation_pipeline.archives.aliases import tells_entries, unknown
 from conversation_pipeline.archives.containers import Found, Spoilt, members
 from conversation_pipeline.archives.encodings import Utf8
@@ -33,6 +35,15 @@ UNKNOWN_CHARACTER = "character that the encoding does not know"
 _METADATA = ("manifest*.json", "readme*", "*.log", "schema*", ".ds_store")
 _STAMP = re.compile(r"(?<!\d)(20\d{12})(?!\d)")
 _HASHED_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A member that is whole, on its way to becoming rows."""
+
+    archive: Archive
+    member: Member
+    survey: Survey
 
 
 class Reading:
@@ -57,17 +68,23 @@ class Reading:
         The entries, in batches of the schema ``ENTRIES``, in the order of the files; memory does not grow with them.
 
         A member is checked to its end before its first row is given. What cannot be read is left out and stands in
-        the provenance with its reason; nothing is raised for it.
+        the provenance with its reason; nothing is raised for it. The next member is inflated meanwhile.
 
         Raises:
             OSError: the store of the files fails.
         """
+        with closing(ahead(self._looked_through())) as members:
+            for one in members:
+                with closing(one.survey.content):
+                    yield from self._rows(one)
+
+    def _looked_through(self) -> Iterator[_Whole]:
         for path in self._paths:
             archive = Archive(path)
             self.provenance.archives.append(archive)
             yield from self._archive(archive)
 
-    def _archive(self, archive: Archive) -> Iterator[pa.RecordBatch]:
+    def _archive(self, archive: Archive) -> Iterator[_Whole]:
         info = self._filesystem.get_file_info(archive.name)
         archive.size = info.size or 0
         archive.sha256 = self._sha256(archive.name)
@@ -103,7 +120,7 @@ class Reading:
                 return _object(one, self._options.limits.metadata_bytes)
         return None
 
-    def _member(self, archive: Archive, one: Found | Spoilt) -> Iterator[pa.RecordBatch]:
+    def _member(self, archive: Archive, one: Found | Spoilt) -> Iterator[_Whole]:
         member = Member(one.name)
         archive.members.append(member)
         if isinstance(one, Spoilt):
@@ -113,46 +130,58 @@ class Reading:
         else:
             yield from self._content(archive, member, one)
 
-    def _content(self, archive: Archive, member: Member, found: Found) -> Iterator[pa.RecordBatch]:
+    def _content(self, archive: Archive, member: Member, found: Found) -> Iterator[_Whole]:
         try:
-            survey = surveyed(found, self._options.fallback_encoding)
-            member.sha256, member.size, member.encoding = survey.sha256, survey.size, survey.encoding
-            member.head_sha256 = survey.head_sha256
-            if survey.sha256 in self._known and survey.sha256 != archive.sha256:
-                member.outcome = Outcome.DUPLICATE
+            survey = surveyed(found, self._options.fallback_encoding, self._options.scratch)
+        except Unreadable as error:
+            member.reason = str(error)
+            member.head_sha256 = head_sha256(found)
+            return
+        member.sha256, member.size, member.encoding = survey.sha256, survey.size, survey.encoding
+        member.head_sha256 = survey.head_sha256
+        if survey.sha256 in self._known and survey.sha256 != archive.sha256:
+            member.outcome = Outcome.DUPLICATE
+            survey.content.close()
+            return
+        self._known.add(survey.sha256)
+        yield _Whole(archive, member, survey)
+
+    def _rows(self, one: _Whole) -> Iterator[pa.RecordBatch]:
+        member = one.member
+        try:
+            cells = self._cells(member, one.survey)
+            if cells is None:
+                member.outcome = Outcome.OTHER_TABLE
                 return
-            self._known.add(survey.sha256)
-            yield from self._rows(archive, member, found, survey)
+            member.outcome = Outcome.ENTRIES
+            yield from self._entries(one, cells)
         except Unreadable as error:
             member.outcome, member.reason = Outcome.QUARANTINED, str(error)
-            member.head_sha256 = member.head_sha256 or head_sha256(found)
+        finally:
+            member.quarantined_rows, member.notes = +member.quarantined_rows, +member.notes
 
-    def _rows(self, archive: Archive, member: Member, found: Found, survey: Survey) -> Iterator[pa.RecordBatch]:
-        if not survey.head.strip():
-            raise Unreadable("empty")
-        cells = self._cells(member, found, survey)
-        if cells is None:
-            member.outcome = Outcome.OTHER_TABLE
-            return
-        member.outcome = Outcome.ENTRIES
-        convert = Converter(archive.name, member, archive.snapshot_at, self._options).batch
+    def _entries(self, one: _Whole, cells: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        member = one.member
+        convert = Converter(one.archive.name, member, one.archive.snapshot_at, self._options).batch
         for batch in cells:
-            member.columns = tuple(dict.fromkeys([*member.columns, *batch.schema.names]))
+            if set(batch.schema.names) - set(member.columns):
+                member.columns = tuple(dict.fromkeys([*member.columns, *batch.schema.names]))
             rows = convert(batch)
             if rows.num_rows:
                 yield rows
         member.unknown_columns = tuple(member.columns[place] for place in unknown(member.columns))
-        member.quarantined_rows, member.notes = +member.quarantined_rows, +member.notes
         if not tells_entries(member.columns):
             member.outcome = Outcome.OTHER_TABLE
             member.quarantined_rows.clear()
 
-    def _cells(self, member: Member, found: Found, survey: Survey) -> Iterator[pa.RecordBatch] | None:
+    def _cells(self, member: Member, survey: Survey) -> Iterator[pa.RecordBatch] | None:
         """The member's rows as text, ``None`` where they are something else than entries."""
 
         def text() -> Iterator[bytes]:
-            return _text(member, found, survey.encoding)
+            return _text(member, survey)
 
+        if not survey.head.strip():
+            raise Unreadable("empty")
         left_out = member.quarantined_rows
         json_format = json_values.sniffed(survey.head)
         member.format = json_format or CSV
@@ -163,11 +192,10 @@ class Reading:
         return tables.cells(text, header, left_out) if tells_entries(header.columns) else None
 
 
-def _text(member: Member, found: Found, encoding: str) -> Iterator[bytes]:
-    with closing(found.open()) as stream:
-        text = Utf8(stream, encoding)
-        yield from text
-        member.notes[UNKNOWN_CHARACTER] = text.replaced
+def _text(member: Member, survey: Survey) -> Iterator[bytes]:
+    text = Utf8(survey.content.rewound(), survey.encoding)
+    yield from text
+    member.notes[UNKNOWN_CHARACTER] = text.replaced
 
 
 def _is_metadata(name: str) -> bool:

@@ -1,20 +1,23 @@
 """
 A member looked through to its end before any row of it is handed on.
 
-A wrong checksum, half a gzip stream or a byte that is no UTF-8 shows only at the end of a stream. So a member is read
-twice: once to see that it is whole and in one encoding, once for its rows. Inflating and hashing run at some 600 MB a
-second, and what is handed on need never be taken back.
+A wrong checksum, half a gzip stream or a byte that is no UTF-8 shows only at the end of a stream. So a member is first
+read to its end, hashed and kept aside, and what is handed on need never be taken back.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 from conversation_pipeline.archives.containers import Found
 from conversation_pipeline.archives.encodings import BLOCK_BYTES, UTF_8, Utf8, Utf8Check, mixed, told
 from conversation_pipeline.archives.errors import Unreadable
+from conversation_pipeline.archives.spool import Spool
 
 HEAD_BYTES = 64 * 1024
 _MARKED = 200
@@ -26,6 +29,7 @@ class Survey:
     What a member is, read to its end.
 
     Attributes:
+        content: Its bytes.
         sha256: Of its content.
         encoding: Of its text.
         head: The text's first 64 kB, as UTF-8 without a mark.
@@ -33,6 +37,7 @@ class Survey:
         size: Bytes of its content.
     """
 
+    content: Spool
     sha256: str
     encoding: str
     head: bytes
@@ -49,46 +54,59 @@ def head_sha256(found: Found) -> str | None:
         return None
 
 
-def surveyed(found: Found, fallback_encoding: str) -> Survey:
+def surveyed(found: Found, fallback_encoding: str, scratch: Path | None = None) -> Survey:
     """
     Raises:
         Unreadable: the member is spoilt, no text, or in more than one encoding.
     """
+    content = Spool(scratch)
+    try:
+        return _surveyed(found, content, fallback_encoding)
+    except BaseException:
+        content.close()
+        raise
+
+
+def _surveyed(found: Found, content: Spool, fallback_encoding: str) -> Survey:
     digest, check, size = hashlib.sha256(), Utf8Check(), 0
+    head, marked, encoding = b"", None, UTF_8
     with closing(found.open()) as stream:
-        block = head = _filled(stream.read, HEAD_BYTES)
-        encoding = told(head)
-        assumed = encoding or UTF_8
-        while block:
+        for block in _blocks(stream):
+            if not size:
+                head, marked = block, told(block)
+                encoding = marked or UTF_8
             size += len(block)
             digest.update(block)
-            if assumed == UTF_8 and not check.add(block):
-                assumed = _other(encoding, block, fallback_encoding)
-            block = stream.read(BLOCK_BYTES)
-        if assumed == UTF_8 and not check.whole():
-            assumed = _other(encoding, head, fallback_encoding)
-    return Survey(digest.hexdigest(), assumed, _text(found, assumed), hashlib.sha256(head[:_MARKED]).hexdigest(), size)
+            content.write(block)
+            if encoding == UTF_8 and not check.add(block):
+                encoding = _other(marked, block, fallback_encoding)
+    if encoding == UTF_8 and not check.whole():
+        encoding = _other(marked, head, fallback_encoding)
+    text = _text(content, encoding)
+    return Survey(content, digest.hexdigest(), encoding, text, hashlib.sha256(head[:_MARKED]).hexdigest(), size)
 
 
-def _other(told_encoding: str | None, block: bytes, fallback_encoding: str) -> str:
-    if told_encoding == UTF_8 or mixed(block):
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """The content in blocks; the first is as long as a head needs, if there is as much."""
+    head = b""
+    while len(head) < HEAD_BYTES and (block := stream.read(HEAD_BYTES - len(head))):
+        head += block
+    if head:
+        yield head
+    while block := stream.read(BLOCK_BYTES):
+        yield block
+
+
+def _other(marked: str | None, block: bytes, fallback_encoding: str) -> str:
+    if marked == UTF_8 or mixed(block):
         raise Unreadable("two encodings are mixed in it: UTF-8, and bytes that are none; export it again in one")
     return fallback_encoding
 
 
-def _filled(read: object, size: int) -> bytes:
-    parts, left = [], size
-    while left and (block := read(left)):  # type: ignore[operator]
-        parts.append(block)
-        left -= len(block)
-    return b"".join(parts)
-
-
-def _text(found: Found, encoding: str) -> bytes:
-    with closing(found.open()) as stream:
-        text = b""
-        for block in Utf8(stream, encoding):
-            text += block
-            if len(text) >= HEAD_BYTES:
-                break
+def _text(content: Spool, encoding: str) -> bytes:
+    text = b""
+    for block in Utf8(content.rewound(), encoding):
+        text += block
+        if len(text) >= HEAD_BYTES:
+            break
     return text[:HEAD_BYTES]

@@ -1,0 +1,1 @@
+"""Transcript export archives to Parquet, side by side with pyarrow alone."""
