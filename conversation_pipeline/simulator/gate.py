@@ -43,7 +43,6 @@ class Gate:
         """Let one request through."""
         request = HttpRequest(scope, receive)
         if self._endpoint.name.startswith("control."):
-            self._org.revision += request.method != "GET"
             response = await self._handled(request)
             self._stamp(response)
             await response(scope, receive, send)
@@ -63,7 +62,10 @@ class Gate:
 
     async def _handled(self, request: HttpRequest) -> Response:
         answer = self._endpoint.handler(request)
-        return answer if isinstance(answer, Response) else await answer
+        response = answer if isinstance(answer, Response) else await answer
+        ordered = request.method == "POST" and self._endpoint.name.startswith("control.")
+        self._org.revision += ordered or request.method in ("PATCH", "DELETE")
+        return response
 
     def _packed(self, response: Response, request: HttpRequest) -> Response:
         """The answer compressed, if the caller takes that and it is worth it (intro_rest_compression [doc])."""

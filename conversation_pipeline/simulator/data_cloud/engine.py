@@ -57,38 +57,54 @@ class Found:
     rows_processed: int
 
 
-def run(
-    sql: str, tables: Tables, *, parameters: Parameters = None, zone: str = "UTC", results: Mapping[str, pa.Table]
-) -> Found:
+class Engine:
     """
-    Run one SELECT.
+    One database in memory; each statement runs in a session of its own that sees no other's tables.
 
     Arguments:
-      parameters: a list for `?` or `$1`, a mapping for `:name`.
-      zone: the time zone of the session.
-      results: earlier results by query id, for `result_scan('<id>')`.
-
-    Raises:
-      SqlError: wrong, not read-only, or more than the bounds allow.
+      tables: what can be selected from.
     """
-    if isinstance(parameters, Mapping):
-        sql = _NAMED.sub(lambda match: match[1] or f"${match[2]}", sql)
-    scanned: dict[str, pa.Table] = {}
-    sql = _RESULT_SCAN.sub(lambda match: _scan(match[1], results, scanned), sql)
-    with duckdb.connect(config={"threads": "1", "memory_limit": _ENGINE_MEMORY}) as connection:
-        processed = _furnish(connection, sql, tables, scanned)
-        stop = threading.Timer(LONGEST_SECONDS, connection.interrupt)
-        stop.start()
-        try:
-            connection.execute(f"SET TimeZone = '{zone.replace(chr(39), '')}'")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            _check(connection, sql)
-            return Found(_collected(connection, sql, parameters), processed)
-        except duckdb.Error as error:
-            raise _refused(error) from None
-        finally:
-            stop.cancel()
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._database = duckdb.connect(config={
+            "threads": "1", "memory_limit": _ENGINE_MEMORY, "temp_directory": "",
+            # Without this a name in the SQL could mean a variable of this process.
+            "python_enable_replacements": "false",
+        })  # fmt: skip
+        self._database.execute("SET enable_external_access = false")
+
+    def run(
+        self, sql: str, *, parameters: Parameters = None, zone: str = "UTC", results: Mapping[str, pa.Table]
+    ) -> Found:
+        """
+        Run one SELECT.
+
+        Arguments:
+          parameters: a list for `?` or `$1`, a mapping for `:name`.
+          zone: the time zone of the session.
+          results: earlier results by query id, for `result_scan('<id>')`.
+
+        Raises:
+          SqlError: wrong, not read-only, or more than the bounds allow.
+        """
+        if isinstance(parameters, Mapping):
+            sql = _NAMED.sub(lambda match: match[1] or f"${match[2]}", sql)
+        scanned: dict[str, pa.Table] = {}
+        sql = _RESULT_SCAN.sub(lambda match: _scan(match[1], results, scanned), sql)
+        with self._database.cursor() as session:
+            stop = threading.Timer(LONGEST_SECONDS, session.interrupt)
+            stop.daemon = True
+            stop.start()
+            try:
+                session.execute(f"SET TimeZone = '{zone.replace(chr(39), '')}'")
+                _check(session, sql)
+                processed = _furnish(session, sql, self._tables, scanned)
+                return Found(_collected(session, sql, parameters), processed)
+            except duckdb.Error as error:
+                raise _refused(error) from None
+            finally:
+                stop.cancel()
 
 
 def _scan(query_id: str, results: Mapping[str, pa.Table], scanned: dict[str, pa.Table]) -> str:
@@ -98,11 +114,8 @@ def _scan(query_id: str, results: Mapping[str, pa.Table], scanned: dict[str, pa.
     return f'"result_scan:{query_id}"'
 
 
-def _furnish(connection: duckdb.DuckDBPyConnection, sql: str, tables: Tables, scanned: Mapping[str, pa.Table]) -> int:
-    """Give the connection its tables, filled where the statement may read them; tells how many rows those have."""
-    connection.execute("SET temp_directory = ''")
-    # Without this a name in the SQL could mean a variable of this process.
-    connection.execute("SET python_enable_replacements = false")
+def _furnish(session: duckdb.DuckDBPyConnection, sql: str, tables: Tables, scanned: Mapping[str, pa.Table]) -> int:
+    """Give the session its tables, filled where the statement may read them; tells how many rows those have."""
     lowered, processed = sql.lower(), 0
     every = _CATALOGUES.search(sql) is not None
     for name in tables.names():
@@ -110,23 +123,23 @@ def _furnish(connection: duckdb.DuckDBPyConnection, sql: str, tables: Tables, sc
         if mentioned or every:
             table = tables.filled(name) if mentioned else tables.empty(name)
             processed += table.num_rows
-            connection.register(name, table)
+            session.register(name, table)
     for name, table in scanned.items():
         processed += table.num_rows
-        connection.register(name, table)
+        session.register(name, table)
     return processed
 
 
-def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    statements = connection.extract_statements(sql)
+def _check(session: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = session.extract_statements(sql)
     if len(statements) != 1:
         raise SqlError("42601", "exactly one statement is expected", "Send one SELECT without others beside it.")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise SqlError("0A000", "only SELECT statements are supported", "Data Cloud is read-only here.")
 
 
-def _collected(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters) -> pa.Table:
-    relation = connection.sql(sql, params=parameters)
+def _collected(session: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters) -> pa.Table:
+    relation = session.sql(sql, params=parameters)
     reader = relation.to_arrow_reader(_BATCH_ROWS)
     batches, size = [], 0
     for batch in reader:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from conversation_pipeline.simulator.data_cloud import wire
-from conversation_pipeline.simulator.data_cloud.engine import Found, Parameters, SqlError, run
+from conversation_pipeline.simulator.data_cloud.engine import Engine, Found, Parameters, SqlError
 from conversation_pipeline.simulator.data_cloud.model import Query, State
 from conversation_pipeline.simulator.data_cloud.rows import Tables
 from conversation_pipeline.simulator.data_cloud.tenant import life
@@ -23,7 +23,7 @@ class Queries:
 
     def __init__(self, org: Org, tables: Tables) -> None:
         self._org = org
-        self._tables = tables
+        self._engine = Engine(tables)
 
     def run(self, asked: Mapping[str, Any], parameters: Parameters = None, settings: Any = None) -> Found:
         """
@@ -42,7 +42,7 @@ class Queries:
         zone = next((settings[name] for name in _ZONE_SETTINGS if settings and name in settings), "UTC")
         org = self._org
         results = org.data_cloud.results(org.clock.elapsed(), life(org))
-        return run(sql, self._tables, parameters=parameters, zone=zone, results=results)
+        return self._engine.run(sql, parameters=parameters, zone=zone, results=results)
 
     def submit(self, found: Found, *, patience: float | None) -> Query:
         """

@@ -36,7 +36,7 @@ class Truth:
 
 def synced_entries(org: Org, day: date) -> dict[str, list[dict[str, Any]]]:
     """
-    Entries of a UTC day: `entries` are there now, `awaited` come later.
+    Entries of a UTC day: `entries` are there now, `awaited` have been said and come later.
 
     Times are UTC epoch milliseconds; `synced_at` is when Data Cloud has the entry as it was first said.
     """
@@ -57,7 +57,10 @@ def synced_entries(org: Org, day: date) -> dict[str, list[dict[str, Any]]]:
             "transcripted_timestamp": entry.at, "created": created, "synced_at": created + lag,
             "voice_call_id": entry.record_id if (entry.record_id or "").startswith("0LQ") else None,
         }  # fmt: skip
-        (there if created + lag <= now else awaited).append(told)
+        if created + lag <= now:
+            there.append(told)
+        elif created <= now:
+            awaited.append(told)
     key = ("transcripted_timestamp", "entry_identifier")
     for found in (there, awaited):
         found.sort(key=lambda row: [row[name] for name in key])
