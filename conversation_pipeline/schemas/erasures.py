@@ -1,5 +1,5 @@
 """
-Erasures: whom the org was asked to forget, whose conversations those were, and what was removed here.
+Erasures: whom the org was asked to forget, what was removed here, and whose conversations there are.
 
 Source: ``ConversationApiLog`` (API 63 and later) and the deletions of the Conversation Data API [doc]. Identifiers and
 counts only, never a word.
@@ -33,3 +33,23 @@ ERASURES = Dataset(
         Field("run_id", pa.string(), "Run that did it."),
     ),
 )
+
+REMEMBERED_END_USERS = Dataset(
+    name="remembered_end_users",
+    grain="One row per messaging session or voice call that was ever landed: whose it was.",
+    group=Group.CONVERSATIONS,
+    key=("id",),
+    partition_by="created_date",
+    fields=(
+        Field("id", pa.string(), "Id of the messaging session or voice call.", required=True),
+        Field("end_user_id", pa.string(), "Customer, as the channel knows them."),
+        Field("conversation_id", pa.string(), "Conversation that it belongs to."),
+        Field("conversation_identifier", pa.string(), "Identifier of that conversation on every entry road."),
+        Field("created_date", INSTANT, "Creation of the session or call; its UTC day is the partition.", required=True),
+    ),
+)
+"""
+Bookkeeping beside the catalogue's datasets: no asset, no table.
+
+The org's deletion takes the session along; once that day is read again, nothing else tells whose the entries were.
+"""

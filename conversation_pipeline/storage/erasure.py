@@ -22,11 +22,12 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_API_LOG, CONVERSATION_PARTICIPANTS, CONVERSATIONS
-from conversation_pipeline.schemas.erasures import ERASURES
+from conversation_pipeline.schemas.erasures import ERASURES, REMEMBERED_END_USERS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage.errors import PublishError
 from conversation_pipeline.storage.lake import Lake, Receipt
+from conversation_pipeline.storage.models import run_model
 from conversation_pipeline.storage.staging import Staging
 
 ENTITY_TYPES = ("MessagingEndUser", "Conversation")
@@ -61,6 +62,11 @@ _LINKS: tuple[tuple[Dataset, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     (
         VOICE_CALLS,
+        ("end_user_id", "conversation_id", "conversation_identifier"),
+        ("id", "conversation_id", "conversation_identifier"),
+    ),
+    (
+        REMEMBERED_END_USERS,
         ("end_user_id", "conversation_id", "conversation_identifier"),
         ("id", "conversation_id", "conversation_identifier"),
     ),
@@ -150,6 +156,26 @@ def waiting(lake: Lake) -> list[str]:
     return sorted(it.id for it in completed(lake) if it.entity_type in ENTITY_TYPES and it.id not in done)
 
 
+def remember(lake: Lake, *, run_id: str) -> None:
+    """
+    Remember whose the sessions and calls in the lake are, for the time when the org has deleted them.
+
+    Nothing is forgotten but by erasure. To be called before entries of new sessions are landed.
+    """
+    inputs = {
+        it.name: lake.dataset(it) for it in (MESSAGING_SESSIONS, VOICE_CALLS, CONVERSATIONS, REMEMBERED_END_USERS)
+    }
+    with run_model(REMEMBERED_END_USERS.name, inputs, {}) as batches:
+        news = batches.read_all().cast(REMEMBERED_END_USERS.schema)
+    days = news["created_date"].cast(pa.date32())
+    for day in sorted(days.unique().to_pylist()):
+        before = lake.read(REMEMBERED_END_USERS, day.isoformat())
+        now = news.filter(pc.equal(days, day))
+        others = before.filter(pc.invert(pc.is_in(before["id"], value_set=now["id"].combine_chunks())))
+        rows = pa.concat_tables([others, now])
+        lake.replace(REMEMBERED_END_USERS, day.isoformat(), rows.to_batches(), run_id=run_id)
+
+
 def on_record(lake: Lake) -> list[Erasure]:
     """The record of erasures, by id."""
     return [_from_row(row) for row in lake.read(ERASURES, None).to_pylist()]
@@ -190,12 +216,14 @@ def replay(lake: Lake, staging: Staging, datasets: Sequence[Dataset], *, run_id:
     Raises:
         StorageError: A file is torn or kept changing. What is to go is on record; run it again.
     """
+    remember(lake, run_id=run_id)
     before = {erasure.id: erasure for erasure in on_record(lake)}
     log = completed(lake)
     new = [it for it in log if it.entity_type in ENTITY_TYPES and it.id not in before]
     planned = _with_what_goes(lake, [*before.values(), *new])
     _write(lake, planned, run_id)
-    rows = [one for dataset in datasets for one in _remove(lake, dataset, _together(planned), run_id)]
+    searched = (*datasets, REMEMBERED_END_USERS)
+    rows = [one for dataset in searched for one in _remove(lake, dataset, _together(planned), run_id)]
     due = [it for it in planned if it.replayed_at is None or it != before.get(it.id) or _of(it, rows)]
     answers = [_Removed(it.dataset, it.day, owners) for it, owners in staging.erase(_together(due))]
     done = [_done(it, rows, answers, run_id) if it in due else it for it in planned]

@@ -20,12 +20,12 @@ from conversation_pipeline.schemas.conversations import (
     ENTRIES_CONVERSATION_DATA,
     TRANSCRIPTS,
 )
-from conversation_pipeline.schemas.erasures import ERASURES
+from conversation_pipeline.schemas.erasures import ERASURES, REMEMBERED_END_USERS
 from conversation_pipeline.schemas.messaging import MESSAGING_END_USERS, MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import AGENT_WORK
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake, Staging
-from conversation_pipeline.storage.erasure import Replay, erased, replay, telling_columns, waiting
+from conversation_pipeline.storage.erasure import Replay, erased, remember, replay, telling_columns, waiting
 
 DAY = datetime(2026, 11, 10, 9, tzinfo=UTC)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -251,6 +251,7 @@ def test_the_record_counts_and_names_no_word(house: House) -> None:
         "mentions": 1,
         "messaging_end_users": 1,
         "messaging_sessions": 1,
+        "remembered_end_users": 2,
         "voice_calls": 1,
     }
     assert counts(row["answers_removed"]) == {"entries_conversation_data": 1}
@@ -285,6 +286,45 @@ def test_what_comes_back_is_removed_again(house: House) -> None:
     [row] = house.lake.read(ERASURES, None).to_pylist()
     assert conversations(house.rows(ENTRIES_CONVERSATION_DATA)) == {BERTS}
     assert counts(row["rows_removed"])["entries_conversation_data"] == 5
+
+
+def test_who_it_was_is_remembered(house: House) -> None:
+    """The org's deletion takes sessions and calls along; read again before the replay, those days tell nothing."""
+    remember(house.lake, run_id="before")
+    for dataset in (MESSAGING_SESSIONS, VOICE_CALLS, CONVERSATIONS, CONVERSATION_PARTICIPANTS):
+        house.put(dataset)
+    house.asked_to_erase(ANNA)
+
+    house.replay()
+
+    assert conversations(house.rows(ENTRIES_CONVERSATION_DATA)) == {BERTS}
+
+
+def test_nothing_is_remembered_of_the_erased(house: House) -> None:
+    """The bookkeeping of whose a conversation was is erased like all else; of others nothing is forgotten."""
+    house.asked_to_erase(ANNA)
+    house.replay()
+    house.put(MESSAGING_SESSIONS)
+
+    remember(house.lake, run_id="later")
+
+    [row] = house.rows(REMEMBERED_END_USERS)
+    assert (row["id"], row["end_user_id"], row["conversation_identifier"]) == (BERTS_SESSION, BERT, BERTS)
+
+
+def test_what_is_remembered_outlives_a_lost_column(house: House) -> None:
+    """A column that the user may no longer see does not make us forget; what is told anew is taken."""
+    remember(house.lake, run_id="before")
+    house.put(MESSAGING_SESSIONS, {"id": ANNAS_SESSION}, {"id": BERTS_SESSION, "messaging_end_user_id": ANNA})
+
+    remember(house.lake, run_id="later")
+
+    rows = {row["id"]: (row["end_user_id"], row["conversation_id"]) for row in house.rows(REMEMBERED_END_USERS)}
+    assert rows == {
+        ANNAS_SESSION: (ANNA, ANNAS_RECORD),
+        BERTS_SESSION: (ANNA, BERTS_RECORD),
+        CALL: (ANNA, CALL_RECORD),
+    }
 
 
 def test_landings_can_ask_who_is_erased(house: House) -> None:

@@ -17,6 +17,7 @@ from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGIN
 from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake
+from conversation_pipeline.storage.erasure import remember
 
 _MODEL_DAYS_A_RUN = 31
 
@@ -42,6 +43,7 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
         context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
     ) -> None:
         with told(CONVERSATION_ACTIVITY.name):
+            remember(lake, run_id=context.run.run_id)
             earlier = _begun_before_the_lake(salesforce, days_of(context)[0])
 
         def land(day: str) -> Metadata:
