@@ -4,17 +4,19 @@ What assets are given: the org, the lake, the staging area and the warehouse, ma
 Nothing here sends a request or reads a secret before an asset asks for it, so that the UI opens whatever is missing.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import dagster as dg
 import httpx
 
-from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport
+from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport, Tally
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.bulk import Bulk
 from conversation_pipeline.salesforce.connect import Connect
@@ -43,6 +45,8 @@ class Org:
 
     Attributes:
         meter: What all of them have asked for so far.
+        run_id: The run whose share of the org's allocation this is part of, in whichever of its processes; by default
+            this process has a share of its own.
         rate: Allowance of one execution user; replaced where Salesforce granted another, or scaled.
         bulk_from_rows: Rows from which a bulk job is used: it costs seven calls or so, a REST query one for each
             2,000 rows.
@@ -53,6 +57,7 @@ class Org:
     rate: Limit = CONVERSATION_DATA
     bulk_from_rows: int = 10_000
     meter: Meter = field(default_factory=Meter)
+    run_id: str = ""
     _open: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -69,7 +74,10 @@ class Org:
 
     @cached_property
     def _org_connection(self) -> Connection:
-        allocation = Allocation(self.settings.conversation_api_reserve, self.settings.conversation_api_share)
+        tally = Tally(_beside_quotas(self.settings) / "runs" / self.run_id if self.run_id else None)
+        allocation = Allocation(
+            self.settings.conversation_api_reserve, self.settings.conversation_api_share, tally=tally
+        )
         transport = AllocationTransport(httpx.HTTPTransport(), allocation)
         connection = Connection(
             self.settings.salesforce_instance_url,
@@ -157,6 +165,14 @@ class Org:
         return connection
 
 
+def _beside_quotas(settings: Settings) -> Path:
+    """The folder of the quota store: what all processes of an instance share."""
+    scheme, separator, rest = settings.conversation_quotas.partition("://")
+    if separator and scheme != "sqlite":
+        return Path(tempfile.gettempdir()) / "conversation-pipeline"
+    return Path(rest[1:] if separator else settings.conversation_quotas).parent
+
+
 class Unready:
     """
     Stands for a resource whose settings are missing or wrong: whoever uses it gets the sentence to act on.
@@ -188,8 +204,9 @@ def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> di
             return Unready(error)
 
     @dg.resource(description="The Salesforce org, its execution users and their shared allowances.")
-    def salesforce(_: dg.InitResourceContext) -> Iterator[Org | Unready]:
-        org = made(lambda ready: Org(ready, retry, rate))
+    def salesforce(context: dg.InitResourceContext) -> Iterator[Org | Unready]:
+        run_id = context.run.run_id if context.run else ""
+        org = made(lambda ready: Org(ready, retry, rate, run_id=run_id))
         try:
             yield org
         finally:

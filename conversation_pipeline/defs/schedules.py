@@ -1,11 +1,16 @@
 """What runs by itself. Schedules start stopped: a user switches on what the org allows."""
 
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import pyarrow.compute as pc
 
+from conversation_pipeline.defs import drift
+from conversation_pipeline.defs.sweep import days_told_by_sessions, last_materialized
 from conversation_pipeline.extract.windows import unbroken
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake
@@ -28,8 +33,8 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         required_resource_keys={"lake"},
-        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, and older ones whose "
-        "sessions were still open when last read.",
+        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, older ones whose "
+        "sessions were still open when last read, and the conversations of older days whose sessions changed since.",
     )
     def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
@@ -39,7 +44,9 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
             return dg.SkipReason(f"no day since {first.isoformat()} has ended yet")
         ended = [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
         open_days = [day for day in days_with_open_sessions(context.resources.lake) if day < first.isoformat()]
-        return [_request(run, tonight=today) for run in unbroken([*open_days, *ended])]
+        nightly = unbroken([*open_days, *ended])
+        asked = {day for run in nightly for day in run}
+        return [*[_request(run, tonight=today) for run in nightly], *_sweep(context, asked, tonight=today)]
 
     return [conversations_nightly]
 
@@ -58,8 +65,25 @@ def days_with_open_sessions(lake: Lake) -> list[str]:
     return sorted(days)
 
 
-def _request(days: list[str], *, tonight: date) -> dg.RunRequest:
+def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: date) -> Iterator[dg.RunRequest]:
+    """Objects without a stamp, of older days: only the days of conversations whose sessions or calls have changed."""
+    lake: Lake = context.resources.lake
+    for dataset in (CONVERSATIONS, CONVERSATION_PARTICIPANTS):
+
+        def last_readings(days: Iterable[str], dataset: Dataset = dataset) -> dict[str, datetime]:
+            return last_materialized(context.instance, dataset, days)
+
+        days = days_told_by_sessions(dataset, lake, context.scheduled_execution_time, last_readings)
+        for run in unbroken(day for day in days if day not in asked):
+            yield _request(run, dataset, tonight=tonight)
+
+
+def _request(days: list[str], dataset: Dataset | None = None, *, tonight: date) -> dg.RunRequest:
+    """A run for some days, of everything or of one dataset alone."""
+    name = f"{dataset.name} of " if dataset else ""
     return dg.RunRequest(
-        run_key=f"{tonight.isoformat()}: {days[0]}..{days[-1]}",
+        run_key=f"{tonight.isoformat()}: {name}{days[0]}..{days[-1]}",
+        asset_selection=[dg.AssetKey(dataset.name)] if dataset else None,
+        asset_check_keys=[dg.AssetCheckKey(dg.AssetKey(dataset.name), drift.CHECK)] if dataset else None,
         tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
     )

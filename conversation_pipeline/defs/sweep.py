@@ -8,7 +8,7 @@ session or call of that conversation has changed: the lake knows which, so findi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -51,47 +51,41 @@ def told_by_sessions(dataset: Dataset, day: str, since: datetime, lake: Lake) ->
     return sorted(known & set(_changed(lake, since)))
 
 
-def days_told_by_sessions(dataset: Dataset, lake: Lake, asked_at: Mapping[str, datetime], now: datetime) -> list[str]:
-    """
-    Days older than those of the sweep that were read before a session or call of one of their conversations changed.
+LastReadings = Callable[[Iterable[str]], Mapping[str, datetime]]
+"""Of days, when each was read last, as far as known; a file is as old as its content, and may have been read since."""
 
-    Args:
-        asked_at: When each day was read last.
-    """
+
+def days_told_by_sessions(dataset: Dataset, lake: Lake, now: datetime, last_readings: LastReadings) -> list[str]:
+    """Days older than those of the sweep, read before a session or call of one of their conversations changed."""
     column, created = SWEPT[dataset.name], str(dataset.partition_by)
-    older = [day for day in asked_at if now >= Window.of_day(day).end + SWEPT_DAYS]
-    if not older:
-        return []
-    changed = _changed(lake, min(asked_at[day] for day in older) - OVERLAP)
-    named = pc.field(column).isin(pa.array(list(changed), pa.string()))
-    rows = lake.dataset(dataset, older).to_table(columns=[created, column], filter=named).to_pylist()
-    stale = ((row[created].date().isoformat(), changed[row[column]]) for row in rows)
-    return sorted({day for day, changed_at in stale if changed_at >= asked_at[day] - OVERLAP})
-
-
-def last_readings(instance: dg.DagsterInstance, dataset: Dataset, lake: Lake) -> dict[str, datetime]:
-    """
-    When each day in the lake was read last: what its newest materialization says, or else its file, which is as old as
-    its content.
-    """
-    found = {
+    asked_at = {
         str(receipt.partition): datetime.fromisoformat(receipt.provenance.get("asked_at", _LONG_AGO))
         for receipt in lake.receipts(dataset)
+        if now >= Window.of_day(str(receipt.partition)).end + SWEPT_DAYS
     }
-    for day, asked_at in _materialized(instance, dataset, found):
-        found[day] = max(found[day], asked_at)
-    return found
+    if not asked_at:
+        return []
+    changed = _changed(lake, min(asked_at.values()) - OVERLAP)
+    named = pc.field(column).isin(pa.array(list(changed), pa.string()))
+    told: dict[str, datetime] = {}
+    for row in lake.dataset(dataset, asked_at).to_table(columns=[created, column], filter=named).to_pylist():
+        day, at = row[created].date().isoformat(), changed[row[column]]
+        if at >= asked_at[day] - OVERLAP:
+            told[day] = max(at, told.get(day, at))
+    read_at = last_readings(told) if told else {}
+    return sorted(day for day, at in told.items() if day not in read_at or at >= read_at[day] - OVERLAP)
 
 
-def _materialized(
-    instance: dg.DagsterInstance, dataset: Dataset, days: Iterable[str]
-) -> Iterable[tuple[str, datetime]]:
+def last_materialized(instance: dg.DagsterInstance, dataset: Dataset, days: Iterable[str]) -> dict[str, datetime]:
+    """When days were read last, as their newest materializations say."""
     wanted = dg.AssetRecordsFilter(dg.AssetKey(dataset.name), asset_partitions=list(days))
+    found: dict[str, datetime] = {}
     for record in instance.fetch_materializations(wanted, limit=1000).records:
         materialization = record.asset_materialization
-        told = materialization.metadata.get("asked_at") if materialization else None
-        if told is not None:
-            yield str(record.partition_key), datetime.fromisoformat(str(told.value))
+        asked_at = materialization.metadata.get("asked_at") if materialization else None
+        if asked_at is not None:
+            found.setdefault(str(record.partition_key), datetime.fromisoformat(str(asked_at.value)))
+    return found
 
 
 def _changed(lake: Lake, since: datetime) -> dict[str, datetime]:

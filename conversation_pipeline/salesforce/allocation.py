@@ -7,10 +7,14 @@ Contract: the reply header ``Sforce-Limit-Info``, ``api-usage=10018/100000`` wit
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 
@@ -21,6 +25,48 @@ _USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
 _WINDOW = timedelta(hours=24)
 
 
+class Tally:
+    """
+    How many requests a run has sent, whichever of its processes sent them.
+
+    Kept in a file of one byte a request: appending one is a single act of the operating system, so that no process has
+    to wait for another. Files of other runs are removed a day after their last request.
+
+    Args:
+        file: The run's own file, in a folder of such files; without one, this process alone is counted.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._count = 0
+        self._descriptor: int | None = None
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _forget_old_runs(file.parent)
+            self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    @property
+    def count(self) -> int:
+        return self._count if self._descriptor is None else os.fstat(self._descriptor).st_size
+
+    def add(self) -> None:
+        if self._descriptor is None:
+            self._count += 1
+        else:
+            os.write(self._descriptor, b".")
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _forget_old_runs(folder: Path) -> None:
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - file.stat().st_mtime > _WINDOW.total_seconds():
+                file.unlink()
+
+
 @dataclass
 class Allocation:
     """
@@ -28,16 +74,16 @@ class Allocation:
 
     Attributes:
         reserve: Share of the allocation, 0 to 1, that is left to others whatever happens.
-        share: Share of the allocation that one run (of one process) may use at the most.
+        share: Share of the allocation that one run may use at the most.
         used, most: The org's newest word; ``None`` before the first reply.
-        asked: Requests of this run.
+        tally: Requests of this run, in all its processes.
     """
 
     reserve: float
     share: float
     used: int | None = None
     most: int | None = None
-    asked: int = 0
+    tally: Tally = field(default_factory=lambda: Tally())
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def ask(self) -> None:
@@ -50,7 +96,7 @@ class Allocation:
         with self._lock:
             if self.used is not None and self.most is not None:
                 self._refuse_beyond(self.used, self.most)
-            self.asked += 1
+            self.tally.add()
 
     def learn(self, header: str) -> None:
         found = _USAGE.search(header)
@@ -65,9 +111,10 @@ class Allocation:
                 f"(CONVERSATION_API_RESERVE {self.reserve:.0%}); run again when usage has fallen, which it does hour "
                 f"by hour, at the latest at {_a_day_from_now()}. What is done stays done."
             )
-        if self.asked >= most * self.share:
+        asked = self.tally.count
+        if asked >= most * self.share:
             raise LimitReached(
-                f"this run has used {self.asked:,} API requests, its share of the org's {most:,} "
+                f"this run has used {asked:,} API requests, its share of the org's {most:,} "
                 f"(CONVERSATION_API_SHARE {self.share:.0%}); run again to go on, or raise the share"
             )
 
@@ -88,6 +135,7 @@ class AllocationTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+        self._allocation.tally.close()
 
 
 def _a_day_from_now() -> str:

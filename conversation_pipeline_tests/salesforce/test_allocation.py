@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
-from conversation_pipeline.salesforce.allocation import Allocation
+from conversation_pipeline.salesforce.allocation import Allocation, Tally
 from conversation_pipeline.salesforce.errors import LimitReached
 
 
@@ -37,7 +41,7 @@ def test_below_the_reserve_requests_go_on() -> None:
 
     allocation.ask()
 
-    assert allocation.asked == 1
+    assert allocation.tally.count == 1
 
 
 def test_a_run_stops_at_its_share() -> None:
@@ -49,6 +53,32 @@ def test_a_run_stops_at_its_share() -> None:
 
     with pytest.raises(LimitReached, match="CONVERSATION_API_SHARE 25%"):
         allocation.ask()
+
+
+def test_a_run_s_processes_share_its_share(tmp_path: Path) -> None:
+    """Two processes of one run send a quarter of 100 together; another run has its own quarter."""
+    processes = [Allocation(reserve=0.0, share=0.25, tally=Tally(tmp_path / "a-run")) for _ in range(2)]
+    other = Allocation(reserve=0.0, share=0.25, tally=Tally(tmp_path / "another-run"))
+    for allocation in (*processes, other):
+        allocation.learn("api-usage=1/100")
+    for place in range(25):
+        processes[place % 2].ask()
+
+    for allocation in processes:
+        with pytest.raises(LimitReached, match="this run has used 25 API requests"):
+            allocation.ask()
+    other.ask()
+
+
+def test_counts_of_runs_long_gone_are_removed(tmp_path: Path) -> None:
+    """A day after its last request nobody asks for a run's count any more."""
+    Tally(tmp_path / "old").add()
+    a_day_ago = time.time() - 25 * 3600
+    os.utime(tmp_path / "old", (a_day_ago, a_day_ago))
+
+    Tally(tmp_path / "new")
+
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
 
 
 def test_another_header_changes_nothing() -> None:
