@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conversation_pipeline.salesforce.limits import QuietHours
 from conversation_pipeline.settings import Settings, SettingsError, load_settings
 
 ORG = {
@@ -141,6 +142,30 @@ def test_execution_users_that_can_not_be_read(given: str) -> None:
 
     assert str(refused.value).startswith("CONVERSATION_DATA_USERS is not read: give [{")
     assert "canary" not in str(refused.value)
+
+
+def test_quiet_hours_have_a_budget_of_their_own() -> None:
+    """Hours and budget make one value; without hours there is none."""
+    given = settings(conversation_quiet_hours="22:00-06:00", conversation_quiet_budget=8000)
+
+    assert given.quiet_hours == QuietHours(time(22), time(6), 8000)
+    assert settings().quiet_hours is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "budget", "sentence"),
+    [
+        ("at night", 8000, "CONVERSATION_QUIET_HOURS is wrong: give begin and end in UTC, such as 22:00-06:00"),
+        ("22:00-22:30", 8000, "CONVERSATION_QUIET_HOURS is wrong: give more than the 30 minutes that a mark lasts"),
+        ("22:00-06:00", 2699, "CONVERSATION_QUIET_BUDGET is smaller than CONVERSATION_ACTIVE_BUDGET: give it as many"),
+    ],
+)
+def test_quiet_hours_that_can_not_be_meant(hours: str, budget: int, sentence: str) -> None:
+    """Hours of no form, too short for a mark to end within them, or with less room than by day."""
+    with pytest.raises(SettingsError) as refused:
+        settings(conversation_quiet_hours=hours, conversation_quiet_budget=budget)
+
+    assert str(refused.value).startswith(sentence)
 
 
 def test_no_secret_is_shown() -> None:

@@ -130,9 +130,15 @@ class Org:
         return identifier
 
     def put(self, identifier: str, stamps: Sequence[int]) -> None:
-        """Entries at those instants."""
+        """Texts at those instants."""
+        static = {"formatType": "Text", "text": "hello"}
+        text = {"abstractMessage": {"messageType": "StaticContentMessage", "staticContent": static}}
         entries = [
-            {"identifier": f"e{place:07d}-0000-4000-8000-000000000000", "transcriptedTimestamp": stamp}
+            {
+                "identifier": f"e{place:07d}-0000-4000-8000-000000000000",
+                "transcriptedTimestamp": stamp,
+                "entryPayload": text,
+            }
             for place, stamp in enumerate(stamps)
         ]
         self.control.post("entries", conversationIdentifier=identifier, entries=entries)

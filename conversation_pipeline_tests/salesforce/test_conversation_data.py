@@ -161,6 +161,27 @@ def test_the_longest_page_is_learnt(faults: FaultServer, api: ConversationData) 
     assert len(faults.asked) == 4
 
 
+def test_a_page_size_is_forgotten_after_a_day(faults: FaultServer, api: ConversationData) -> None:
+    """The service may lower its cap: a page of 60 once sent says nothing of a page of 40 sent two days later."""
+
+    def on(day: int, count: int) -> Behaviour:
+        content = [
+            {"identifier": f"{place}", "transcriptedTimestamp": stamp} for place, stamp in enumerate(spread(count))
+        ]
+        body = json.dumps({"conversationEntries": content}).encode()
+        return says(body, headers=[f"Date: Thu, {day} Nov 2026 18:00:00 GMT"])
+
+    api.longest_page = 1000
+    faults.script = [on(19, 60), on(20, 60), on(21, 40)]
+
+    read(api)
+    read(api)
+    asked_while_known = len(faults.asked)
+    read(api)
+
+    assert (asked_while_known, len(faults.asked)) == (2, 5)
+
+
 def test_an_empty_conversation_costs_one_request(faults: FaultServer, api: ConversationData) -> None:
     """No entries in the window: nothing to look at again."""
     faults.script = [Service([])]

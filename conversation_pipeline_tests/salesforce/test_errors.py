@@ -41,6 +41,7 @@ MEANT = [
     (429, "", "", Throttled),
     (500, "UNKNOWN_EXCEPTION", "", TransientError),
     (503, "SERVER_UNAVAILABLE", "", TransientError),
+    (503, "REQUEST_LIMIT_EXCEEDED", "", Throttled),
 ]
 
 

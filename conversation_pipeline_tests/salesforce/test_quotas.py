@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from conversation_pipeline.salesforce.limits import Limit
+from conversation_pipeline.salesforce.limits import Limit, QuietHours
 from conversation_pipeline.salesforce.quotas import (
     LATE_ARRIVAL,
     RESTART_REST,
@@ -289,6 +289,60 @@ class TestNames:
         take(store, Claim(ORG, limit(2, 60.0), name="a"), Claim(ORG, limit(2, 60.0), name="b"))
 
         assert store.usage(ORG).held == 2
+
+
+class TestShrinking:
+    """A limit may be smaller than it was when its places were taken: the budget of active conversations has hours."""
+
+    def test_a_new_name_waits_until_enough_has_been_let_go(self, store, machine):
+        """
+        Three are held when the limit falls to two: the next one waits for two of them to go.
+        """
+        for name in "abc":
+            take(store, Claim(ORG, limit(3, 60.0), name=name)).answered()
+            machine.pass_time(10.0)
+
+        lease = store.take([[Claim(ORG, limit(2, 60.0), name="d")]])
+
+        assert lease.waited == pytest.approx(40.0, abs=0.3)
+
+    def test_a_held_name_is_not_held_longer_while_there_are_too_many(self, store, machine):
+        """
+        A touch would keep the third of two allowed: it waits until one of them is gone.
+        """
+        for name in "abc":
+            take(store, Claim(ORG, limit(3, 60.0), name=name)).answered()
+            machine.pass_time(10.0)
+
+        lease = store.take([[Claim(ORG, limit(2, 60.0), name="c")]])
+
+        assert lease.waited == pytest.approx(30.0, abs=0.3)
+
+    def test_through_a_whole_night_no_more_are_active_than_the_hour_allows(self, machine):
+        """
+        A crowd that touches old and new conversations as fast as it may: three by day, eight in the quiet hours.
+        """
+        day, night = limit(3, 1_800.0), QuietHours.parse("22:00-06:00", 8)
+        store = machine.store()
+        midnight = datetime(2026, 11, 18, tzinfo=UTC)
+        chance = random.Random(5)
+        touched: dict[str, float] = {}
+        worst = {3: 0, 8: 0}
+
+        for minute in range(20 * 60, 32 * 60):
+            now = midnight + timedelta(minutes=minute)
+            for _ in range(3):
+                name = chance.choice([*touched, f"new at {minute}"])
+                claim = Claim(ORG, night.limit_at(now, day), name=name)
+                if not is_full(store, claim):
+                    touched[name] = minute
+            active = sum(minute - since < 30 for since in touched.values())
+            allowed = 8 if now.hour >= 22 or now.hour < 6 else 3
+            worst[allowed] = max(worst[allowed], active)
+            machine.pass_time(60.0)
+        store.close()
+
+        assert worst == {3: 3, 8: 8}
 
 
 class TestAlternatives:
