@@ -39,10 +39,23 @@ STATIC_FORMATS = set(
     "Text Attachments RichLink Media Buttons Carousel Links WebView Application ExperienceType MessageDefinition "
     "ExternalTemplate ErrorMessage CancelAction ExtendedText".split()
 )
-CHOICE_FORMATS = set(
-    "Buttons QuickReplies Carousel ListPicker TimePicker DisplayableOptions Media ConfirmMessage "
-    "MessageDefinition".split()
-)
+FORMATS = {
+    "ChoicesMessage": "Buttons QuickReplies Carousel ListPicker TimePicker DisplayableOptions Media ConfirmMessage "
+    "ExperienceType MessageDefinition",
+    "ChoicesResponseMessage": "Selections ExperienceType",
+    "FormMessage": "Inputs ListPicker Flow ExperienceType MessageDefinition",
+    "FormResponseMessage": "Inputs Result Selections References ExperienceType",
+    "AuthenticationRequestMessage": "EncryptedOAuthToken MessageDefinition",
+    "AuthenticationResponseMessage": "EncryptedOAuthToken Result",
+    "PaymentRequestMessage": "Payment MessageDefinition",
+    "PaymentResponseMessage": "Result",
+    "PaymentStatusMessage": "Inputs",
+    "CommandMessage": "ExperienceType",
+    "OrderMessage": "Inputs Result",
+    "CatalogMessage": "Catalog MessageDefinition",
+    "InformationRequestMessage": "InformationRequest",
+}
+"""Message type to its formats (section 2.3 of the entry reference)."""
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +120,57 @@ def test_any_three_days_show_every_type(world, first):
     types = {entry.entry_type for entry in entries}
     messages = {entry.message_type for entry in entries if entry.message_type}
     static = {entry.format_type for entry in entries if entry.message_type == "StaticContentMessage"}
-    choices = {entry.format_type for entry in entries if entry.message_type == "ChoicesMessage"}
 
     assert types > PUBLISHED_ENTRY_TYPES
     assert messages > PUBLISHED_MESSAGE_TYPES
     assert static > STATIC_FORMATS
-    assert choices >= CHOICE_FORMATS
+
+
+@pytest.mark.parametrize("message_type", FORMATS)
+def test_any_three_days_show_every_format(world, message_type):
+    """
+    Those that the reference lists for the message type.
+    """
+    for first in range(3):
+        days = [FIRST + timedelta(days=first + place) for place in range(3)]
+        formats = {
+            e.format_type for day in days for _, e in world.entries_on(day, NOW) if e.message_type == message_type
+        }
+        assert formats == set(FORMATS[message_type].split())
+
+
+def test_ai_agents_bots_and_voice_bots_speak(world):
+    """
+    As digital worker, chatbot and voice bot; some callers' representatives cannot be told apart.
+    """
+    speakers = {(e.sender.app_type, e.sender.role) for c in world.conversations.values() for e in c.entries}
+
+    assert speakers >= {("digital_worker", "DigitalWorker"), ("chatbot", "Chatbot"), ("voice_bot", "Chatbot"),
+                        ("telephony_integration", "Agent"), ("telephony_integration", "EndUser"), ("agent", "Agent"),
+                        ("agent", "Supervisor"), ("conversation", "Router"), ("conversation", "System"),
+                        ("iamessage", "EndUser"), ("messaging", "EndUser")}  # fmt: skip
+
+
+def test_answers_of_ai_agents_have_citations(world):
+    """
+    Each claim by its offsets, with the link that it stands on.
+    """
+    payloads = [json.loads(e.payload) for c in world.conversations.values() for e in c.entries
+                if "citationContent" in e.payload]  # fmt: skip
+    citations = [one for p in payloads for one in
+                 p["abstractMessage"]["staticContent"]["citationContent"]["citations"]]  # fmt: skip
+
+    assert all(one["citedReference"]["link"]["url"] for one in citations)
+    assert max(len(p["abstractMessage"]["staticContent"]["citationContent"]["citations"]) for p in payloads) == 2
+
+
+def test_some_messages_are_not_for_the_customer(world):
+    """
+    Whispers are notes, drafts of AI agents are messages: both internal.
+    """
+    kinds = {e.entry_type for c in world.conversations.values() for e in c.entries if e.visibility == "Internal"}
+
+    assert kinds >= {"Note", "FlagRaise", "Message"}
 
 
 def test_even_a_tiny_world_shows_every_type():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,6 +121,7 @@ def text_of(payload: dict[str, Any]) -> tuple[str | None, str | None, str | None
     return kind, format_type, None
 
 
+_TAG = re.compile(r"<[^>]*>")
 _BODIES = ("staticContent", "choices", "choicesResponse", "form", "formResponse", "authenticationRequest",
            "authenticationResponse", "paymentRequest", "paymentResponse", "paymentStatusResponse", "command", "order",
            "catalog", "informationRequest")  # fmt: skip
@@ -143,6 +145,6 @@ def _static_text(body: dict[str, Any]) -> str | None:
         case "ExternalTemplate":
             return f"[template] {body['externalTemplate']['name']}"
         case "ExtendedText":
-            return body.get("textContent")
+            return body.get("textContent") or _TAG.sub("", body.get("richContent") or "") or None
         case _:
             return None

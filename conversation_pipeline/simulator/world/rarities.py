@@ -14,6 +14,7 @@ from conversation_pipeline.simulator.world import payloads
 from conversation_pipeline.simulator.world.dialogues import FLAGS, WHISPERS
 from conversation_pipeline.simulator.world.entries import Speaker
 from conversation_pipeline.simulator.world.people import SHOP
+from conversation_pipeline.simulator.world.rarities_rich import RICH_RARITIES
 from conversation_pipeline.simulator.world.turns import form
 
 if TYPE_CHECKING:
@@ -307,6 +308,6 @@ RARITIES: tuple[Happening, ...] = (
     _choice("ConfirmMessage", "Shall I cancel the order?", "Yes", "No"),
     _choice("QuickReplies", "Was this helpful?", "Yes", "No"),
     _choice("DisplayableOptions", "Please choose", "Track an order", "Talk to a person"),
-    repair_form,
+    repair_form, *RICH_RARITIES,
 )  # fmt: skip
 """One list, taken in threes: rarity n belongs to the days whose ordinal leaves n % 3."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from conversation_pipeline.simulator.world import payloads
 from conversation_pipeline.simulator.world.dialogue_blanks import blanks
 from conversation_pipeline.simulator.world.dialogues import Scenario, Turn
@@ -29,6 +31,10 @@ class Call:
         self._caller = Speaker("telephony_integration", f"{self._vendor_key}END_USER", "EndUser", customer.name)
         self._blanks = blanks(script, customer)
         self._calls: list[Record] = []
+        # What is rare has a generator of its own: the other calls stay as they are.
+        rare = random.Random(f"rare/{self._vendor_key}")
+        self._bot_first = call_type != "Callback" and rare.randrange(8) == 0
+        self._undistinguished = rare.randrange(12) == 0
 
     def play(self) -> None:
         """Write the whole call."""
@@ -55,6 +61,19 @@ class Call:
         self._leave(end_user)
         conversation.change(ended // 1000, {"EndTime": ended // 1000, "EndTimeMilliSecs": ended % 1000})
 
+    def _voice_bot(self, call: str) -> None:
+        """A voice bot answers, before a representative does."""
+        script = self._script
+        bot = Speaker("voice_bot", script.cast.bot_id[:15], "Chatbot", "Trail Guide")
+        participant = self._participant(bot, None)
+        for speaker, words in (
+            (bot, "Thank you for calling Northpine. Tell me in a few words what it is about."),
+            (self._caller, "I'd like to talk to somebody about my order."),
+        ):
+            script.wait(0.3, 2.5)
+            self._utter(speaker, words, call)
+        self._leave(participant)
+
     def _segment(self, agent: Staff, turns: list[Turn], place: int) -> None:
         script = self._script
         inbound = self._call_type != "Callback"
@@ -75,6 +94,8 @@ class Call:
             self._calls[-1].change(script.second, {"NextCallId": call.id})
         self._calls.append(call)
         started, requested = script.now, script.second
+        if place == 0 and self._bot_first:
+            self._voice_bot(call.id)
         script.wait(6, 70)
         accepted = script.second
         call.change(accepted, {
@@ -82,6 +103,8 @@ class Call:
         })  # fmt: skip
         work = self._work(call, agent, requested, accepted)
         speaker = Speaker("agent", agent.id[: script.rng.choice((15, 18))], "Agent", agent.name)
+        if self._undistinguished:
+            speaker = Speaker("telephony_integration", f"{self._vendor_key}VIRTUAL_AGENT", "Agent")
         participant = self._participant(speaker, agent.id)
         for who, *wordings in turns:
             script.wait(0.3, 2.5)
@@ -137,7 +160,9 @@ class Call:
         leave(self._script, participant)
 
     def _say(self, speaker: Speaker, wording: str, call: str, agent: Staff) -> None:
-        words = self._blanks.fill(wording, agent=agent.name.split()[0])
+        self._utter(speaker, self._blanks.fill(wording, agent=agent.name.split()[0]), call)
+
+    def _utter(self, speaker: Speaker, words: str, call: str) -> None:
         duration = round(len(words) * self._script.rng.uniform(50, 75))
         body = {"abstractMessage": payloads.text(self._script, words), "messageReason": None}
         self._script.write("Message", speaker, body, record=call, modality="Voice", duration=duration)
