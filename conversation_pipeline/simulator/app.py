@@ -15,6 +15,7 @@ from conversation_pipeline.simulator.control import routes as control
 from conversation_pipeline.simulator.conversation_data import routes as conversation_data
 from conversation_pipeline.simulator.data_cloud import routes as data_cloud
 from conversation_pipeline.simulator.endpoint import Endpoint
+from conversation_pipeline.simulator.exports import routes as exports
 from conversation_pipeline.simulator.gate import Connections, Gate
 from conversation_pipeline.simulator.oauth import routes as oauth
 from conversation_pipeline.simulator.org import Org
@@ -30,6 +31,7 @@ ROOMS: tuple[Room, ...] = (
     conversation_data.endpoints,
     connect.endpoints,
     data_cloud.endpoints,
+    exports.endpoints,
 )
 
 

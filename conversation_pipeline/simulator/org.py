@@ -16,6 +16,7 @@ from conversation_pipeline.simulator.control.faults import Faults
 from conversation_pipeline.simulator.control.limits import Bucket, Limits
 from conversation_pipeline.simulator.control.switches import Switches
 from conversation_pipeline.simulator.data_cloud.model import DataCloud
+from conversation_pipeline.simulator.exports.model import Exports
 from conversation_pipeline.simulator.oauth.model import Client, Identities
 from conversation_pipeline.simulator.world.afterlife import Customs
 from conversation_pipeline.simulator.world.builder import Recipe
@@ -97,6 +98,7 @@ class Org:
         self.visibility = Visibility()
         self.buckets: dict[tuple[str, ...], Bucket] = {}
         self.jobs = Jobs()
+        self.exports = Exports()
         self.data_cloud = DataCloud()
         self.schema_changed_at = _midnight(self._first_day)
         self.schema: dict[str, SObject] = dict(SOBJECTS)
