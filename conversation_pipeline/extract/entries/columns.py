@@ -9,21 +9,21 @@ counted as drift.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
-from conversation_pipeline.extract.entries.flattening import Flat, flat
+from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
+from conversation_pipeline.extract.entries.flattening import NOTHING, flat
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, read_payload
 from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.entries.values import INSTANTS, as_string, uuid_in_lower_case
-from conversation_pipeline.extract.entries.wrapper import Entry, Sender, read_page
+from conversation_pipeline.extract.entries.wrapper import Entry, Sender, payload_text, read_page
 from conversation_pipeline.extract.windows import Window, to_milliseconds
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.identifiers import record_id_18
@@ -77,95 +77,103 @@ def batches(
         html_escaped: Connect's texts hold HTML entities, as they do unless the request said
             ``X-Chatter-Entity-Encoding: false``; they are read as characters.
     """
-    rows: list[_Row] = []
-    read = _Reader(window, road, drift, html_escaped, rows_a_batch)
+    waiting = _Waiting(dataset)
     for reading in readings:
-        for some in read.rows(reading):
-            rows += some
-            if len(rows) >= rows_a_batch:
-                yield _batch(rows, dataset)
-                rows = []
-    yield _batch(rows, dataset)
+        for kept in _kept(reading, window, rows_a_batch):
+            notes = [note for one in kept for note in one.notes]
+            told = _told_by_connect(kept, html_escaped) if road == CONNECT else _told_by_payload(kept, notes)
+            waiting.add(len(kept), {**_told_by_wrapper(kept, notes), **told, **_origin(reading, road, len(kept))})
+            drift.seen.update(notes)
+            if waiting.rows >= rows_a_batch:
+                yield waiting.batch()
+    yield waiting.batch()
 
 
-_Row = tuple[Any, ...]
+class _Kept(NamedTuple):
+    """An entry that becomes a row."""
 
-_COLUMNS = (
-    *("conversation_identifier", "entry_identifier", "transcripted_timestamp", "road", "fetched_at"),
-    *("sender_role", "sender_app_type", "sender_subject", "sender_display_name", "client_timestamp"),
-    *("client_duration_ms", "modality", "related_records"),
-    *("entry_type", "message_type", "visibility", "payload", "in_reply_to_entry_identifier"),
-    *Flat._fields,
-)
+    identifier: str
+    received: int
+    entry: Entry
+    notes: Sequence[str]
 
 
-def _batch(rows: list[_Row], dataset: Dataset) -> pa.RecordBatch:
-    told = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
-    nothing = (None,) * len(rows)
-    columns = [pa.array(told.get(field.name, nothing), field.type) for field in dataset.fields]
-    return pa.record_batch(columns, schema=dataset.schema)
+def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Iterator[list[_Kept]]:
+    """The reading's entries in the window, each once; every list in the order of its identifiers."""
+    asked_for = reading.window or window
+    first, end = to_milliseconds(window.start), to_milliseconds(window.end)
+    seen = Seen()
+    kept: list[_Kept] = []
+    for body in reversed(reading.bodies):
+        last_words: dict[str, _Kept] = {}
+        for identifier, entry, notes in read_page(body):
+            received = entry.transcripted_timestamp
+            if received is None or not 0 < received < INSTANTS.stop:
+                received, notes = _received(entry, asked_for, notes)
+            if first <= received < end:
+                last_words[identifier] = _Kept(identifier, received, entry, notes)
+        kept += [last_words[identifier] for identifier in seen.add(last_words)]
+        if len(kept) >= rows_a_batch:
+            yield sorted(kept)
+            kept = []
+    if kept:
+        kept.sort()
+        yield kept
 
 
-@dataclass(frozen=True)
-class _Reader:
-    window: Window
-    road: str
-    drift: Drift
-    html_escaped: bool
-    rows_a_batch: int
-
-    def rows(self, reading: ReadConversation) -> Iterator[list[_Row]]:
-        """The reading's entries in the window, each once; every list in the order of its identifiers."""
-        served = reading.serves or self.window
-        first = to_milliseconds(max(self.window.start, served.start))
-        end = to_milliseconds(min(self.window.end, served.end))
-        asked_for = reading.window or self.window
-        fetched_at = to_milliseconds(reading.fetched_at)
-        seen = Seen()
-        rows: list[_Row] = []
-        for body in reversed(reading.bodies):
-            last_words: dict[str, tuple[Entry, int, Notes]] = {}
-            for identifier, entry, notes in read_page(body):
-                received = _received(entry, asked_for, notes)
-                if first <= received < end:
-                    last_words[identifier] = entry, received, notes
-            for identifier in seen.add(last_words):
-                entry, received, notes = last_words[identifier]
-                rows.append(
-                    (
-                        *(reading.conversation_identifier, identifier, received, self.road, fetched_at),
-                        *_who_and_when(entry, notes),
-                        *self._what(entry, notes),
-                    )
-                )
-                self.drift.seen.update(notes)
-            if len(rows) >= self.rows_a_batch:
-                yield sorted(rows, key=_IDENTIFIER)
-                rows = []
-        yield sorted(rows, key=_IDENTIFIER)
-
-    def _what(self, entry: Entry, notes: Notes) -> _Row:
-        if self.road == CONNECT:
-            return _connect_columns(entry, escaped=self.html_escaped)
-        return _payload_columns(entry, notes)
+_Columns = Mapping[str, Sequence[Any]]
 
 
-_IDENTIFIER = itemgetter(_COLUMNS.index("entry_identifier"))
+class _Waiting:
+    """Columns of rows that wait for their batch to be full."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._empty()
+
+    def add(self, rows: int, told: _Columns) -> None:
+        nothing = [None] * rows
+        for name, column in self._columns.items():
+            column += told.get(name, nothing)
+        self.rows += rows
+
+    def batch(self) -> pa.RecordBatch:
+        """The rows so far; the next ones wait for another batch."""
+        columns = [pa.array(self._columns[field.name], field.type) for field in self._dataset.fields]
+        self._empty()
+        return pa.record_batch(columns, schema=self._dataset.schema)
+
+    def _empty(self) -> None:
+        self.rows = 0
+        self._columns: dict[str, list[Any]] = {field.name: [] for field in self._dataset.fields}
+
+
+def _origin(reading: ReadConversation, road: str, rows: int) -> _Columns:
+    return {
+        "conversation_identifier": [reading.conversation_identifier] * rows,
+        "road": [road] * rows,
+        "fetched_at": [to_milliseconds(reading.fetched_at)] * rows,
+    }
+
+
 _NOBODY = Sender()
 
 
-def _who_and_when(entry: Entry, notes: Notes) -> _Row:
-    sender = entry.sender or _NOBODY
-    return (
-        sender.role,
-        sender.app_type,
-        sender.subject,
-        entry.sender_display_name,
-        _within(entry.client_timestamp, INSTANTS, "client_timestamp", notes),
-        _within(entry.client_duration, _INT64, "client_duration", notes),
-        entry.modality,
-        [_related(record) for record in entry.related_records or ()],
-    )
+def _told_by_wrapper(kept: Sequence[_Kept], notes: Notes) -> _Columns:
+    entries = [one.entry for one in kept]
+    senders = [entry.sender or _NOBODY for entry in entries]
+    return {
+        "entry_identifier": [one.identifier for one in kept],
+        "transcripted_timestamp": [one.received for one in kept],
+        "sender_role": [sender.role for sender in senders],
+        "sender_app_type": [sender.app_type for sender in senders],
+        "sender_subject": [sender.subject for sender in senders],
+        "sender_display_name": [entry.sender_display_name for entry in entries],
+        "client_timestamp": _within([entry.client_timestamp for entry in entries], INSTANTS, "client_timestamp", notes),
+        "client_duration_ms": _within([entry.client_duration for entry in entries], _INT64, "client_duration", notes),
+        "modality": [entry.modality for entry in entries],
+        "related_records": [[_related(record) for record in entry.related_records or ()] for entry in entries],
+    }
 
 
 @lru_cache(maxsize=4096)
@@ -173,51 +181,64 @@ def _related(record: str) -> str:
     return uuid_in_lower_case(record_id_18(record))
 
 
-def _payload_columns(entry: Entry, notes: Notes) -> _Row:
-    text = entry.payload_text
-    payload = read_payload(text, notes)
-    entry_type = entry.entry_type or payload.entry_type
-    if entry_type not in ENTRY_TYPES:
-        notes.append(unknown("entry_type", entry_type))
-    visibility = entry.visibility_strategy or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
-    in_reply_to = uuid_in_lower_case(payload.in_reply_to) if payload.in_reply_to else None
-    content = _NOTHING if payload.content is None else flat(payload.content, notes)
-    return entry_type, payload.message_type, visibility, text, in_reply_to, *content
+def _told_by_payload(kept: Sequence[_Kept], notes: Notes) -> _Columns:
+    entries = [one.entry for one in kept]
+    texts = [payload_text(entry.entry_payload) for entry in entries]
+    payloads = [read_payload(text, notes) for text in texts]
+    flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
+    entry_types = [entry.entry_type or payload.entry_type for entry, payload in zip(entries, payloads, strict=True)]
+    notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
+    return {
+        "entry_type": entry_types,
+        "message_type": [payload.message_type for payload in payloads],
+        "visibility": [
+            entry.visibility_strategy or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
+            for entry, entry_type in zip(entries, entry_types, strict=True)
+        ],
+        "payload": texts,
+        "in_reply_to_entry_identifier": [
+            payload.in_reply_to and uuid_in_lower_case(payload.in_reply_to) for payload in payloads
+        ],
+        **dict(zip(FLAT_COLUMNS, zip(*flats, strict=True), strict=True)),
+    }
 
 
-_NOTHING = Flat()
-
-
-def _connect_columns(entry: Entry, *, escaped: bool) -> _Row:
+def _told_by_connect(kept: Sequence[_Kept], escaped: bool) -> _Columns:
     """
     Connect tells no types and no visibility; a text is there for static content of text type alone (Conversation
     Entry, Connect REST API), so that is what an entry with a text is.
     """
-    text = as_string(entry.message_text)
-    if text is None or not text.strip():
-        return (None,) * (5 + len(_NOTHING))
-    content = Flat(format_type="Text", text=html.unescape(text) if escaped else text)
-    return "Message", "StaticContentMessage", None, None, None, *content
+    told = (as_string(one.entry.message_text) for one in kept)
+    texts = [text if text and text.strip() else None for text in told]
+    return {
+        "entry_type": [text and "Message" for text in texts],
+        "message_type": [text and "StaticContentMessage" for text in texts],
+        "format_type": [text and "Text" for text in texts],
+        "text": [html.unescape(text) if text and escaped else text for text in texts],
+    }
 
 
 _INT64 = range(-(2**63), 2**63)
 
 
-def _within(value: int | None, bounds: range, member: str, notes: Notes) -> int | None:
-    if value is None or value in bounds:
-        return value
-    notes.append(f"entry with a {member} out of range")
-    return None
+def _within(values: Sequence[int | None], bounds: range, member: str, notes: Notes) -> list[int | None]:
+    """Null in place of what no column, or no reader of it, can hold."""
+    fitting = [value if value is not None and bounds.start <= value < bounds.stop else None for value in values]
+    lost = fitting.count(None) - values.count(None)
+    notes += [f"entry with a {member} out of range"] * lost
+    return fitting
 
 
-def _received(entry: Entry, asked_for: Window, notes: Notes) -> int:
+def _received(entry: Entry, asked_for: Window, notes: Sequence[str]) -> tuple[int, Sequence[str]]:
     """
-    When the server received the entry. Where it does not say so, the service's answer does: it was in the window that
-    was asked for, as near to the client's own time as that allows. So the entry is kept, on one day.
+    When the server received an entry without a usable transcripted timestamp; Connect has another name for it.
+
+    Where it does not say so, the service's answer does: it was in the window that was asked for, as near to the
+    client's own time as that allows. So the entry is kept, on one day.
     """
-    for stamp in (entry.transcripted_timestamp, entry.server_received_timestamp):
-        if stamp is not None and 0 < stamp < INSTANTS.stop:
-            return stamp
-    notes.append("entry without a transcripted timestamp")
+    stamp = entry.server_received_timestamp
+    if stamp is not None and 0 < stamp < INSTANTS.stop:
+        return stamp, notes
     first, last = to_milliseconds(asked_for.start), to_milliseconds(asked_for.end) - 1
-    return min(max(entry.client_timestamp or first, first), last)
+    placed = min(max(entry.client_timestamp or first, first), last)
+    return placed, (*notes, "entry without a transcripted timestamp")

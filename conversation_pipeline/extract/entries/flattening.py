@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from conversation_pipeline.extract.entries.drift import Notes, unknown
@@ -37,15 +37,12 @@ BODY_OF_MESSAGE_TYPE = {
 """The member of a message that holds its body."""
 
 
-class Flat(NamedTuple):
-    """The columns that a body fills."""
+COLUMNS = ("format_type", "text", "options", "selected_options", "attachments", "links")
+"""The columns that a body fills."""
 
-    format_type: str | None = None
-    text: str | None = None
-    options: list[Json] | None = None
-    selected_options: list[Json] | None = None
-    attachments: list[Json] | None = None
-    links: list[Json] | None = None
+Flat = tuple[str | None, str | None, list[Json] | None, list[Json] | None, list[Json] | None, list[Json] | None]
+
+NOTHING: Flat = (None, None, None, None, None, None)
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,16 @@ class Format:
         return self.options, self.selected_options, self.attachments, self.links
 
     @cached_property
+    def probes(self) -> list[_Probe]:
+        """The places of the lists as steps, found by their first member."""
+        columns = zip(COLUMNS[2:], self.lists, strict=True)
+        return [_probe(place, column) for column, places in columns for place in places]
+
+    @cached_property
     def members(self) -> frozenset[str]:
         """The members of a body that are read."""
-        text = () if callable(self.text) else self.text
-        places = (*text, *(place for places in self.lists for place in places))
-        return frozenset(place.partition(".")[0].partition("[")[0] for place in places) - {""}
+        text = () if callable(self.text) else (place.partition(".")[0] for place in self.text)
+        return frozenset((*text, *(probe.member for probe in self.probes)))
 
     @cached_property
     def foreign(self) -> frozenset[str]:
@@ -89,6 +91,32 @@ class Format:
         text = self.text if callable(self.text) else _merged(_TITLES, self.text)
         mine_and_all = zip(self.lists, _ANY_FORMAT.lists, strict=True)
         return Format(text, *(_merged(every, mine) for mine, every in mine_and_all))
+
+
+class _Step(NamedTuple):
+    """One member on the way to a place; through a list, to those of its objects that have a member."""
+
+    member: str
+    is_list: bool
+    having: str
+
+
+class _Probe(NamedTuple):
+    member: str
+    steps: tuple[_Step, ...]
+    column: int
+    read: Callable[[Json], Json]
+
+
+_STEP = re.compile(r"(?P<member>[^.\[]+)(?P<list>\[(?P<having>\w*)\])?")
+
+
+def _probe(place: str, column: str) -> _Probe:
+    steps = tuple(
+        _Step(step["member"], step["list"] is not None, step["having"] or "") for step in _STEP.finditer(place)
+    )
+    # The body itself is there if its format is.
+    return _Probe(steps[0].member if steps else "formatType", steps, COLUMNS.index(column), _READERS[column])
 
 
 def _merged(*places: Iterable[str]) -> tuple[str, ...]:
@@ -109,8 +137,9 @@ def _extended_text(content: Json) -> str | None:
 
 
 def _chosen_titles(content: Json) -> str | None:
-    chosen = (title_of(option.get("optionTitle")) for option in _objects_at(_SELECTED, content))
-    return ", ".join(title for title in chosen if title) or None
+    chosen = (option for probe in FORMATS["Selections"].probes for option in _objects_at(probe.steps, content))
+    titles = (title_of(option.get("optionTitle")) for option in chosen)
+    return ", ".join(title for title in titles if title) or None
 
 
 _TITLES = ("text", "title", "formTitle", "message")
@@ -170,21 +199,16 @@ def flat(content: Json, notes: Notes) -> Flat:
             notes.append(unknown("format_type", format_type))
     elif not row.foreign.isdisjoint(content):
         row = row.wide
-    return Flat(
-        format_type,
-        row.text(content) if callable(row.text) else _first_title(row.text, content),
-        [_option(item) for item in _objects_at(row.options, content)] or None if row.options else None,
-        [_selected(item) for item in _objects_at(row.selected_options, content)] or None
-        if row.selected_options
-        else None,
-        [_attachment(item) for item in _objects_at(row.attachments, content) if item] or None
-        if row.attachments
-        else None,
-        [_link(item) for item in _objects_at(row.links, content) if item] or None if row.links else None,
-    )
+    columns: list[Any] = [format_type, row.text(content) if callable(row.text) else _title_at(row.text, content)]
+    columns += NOTHING[2:]
+    for member, steps, column, read in row.probes:
+        if member in content and (found := [read(item) for item in _objects_at(steps, content)]):
+            columns[column] = [*(columns[column] or ()), *found]
+    return tuple(columns)
 
 
-def _first_title(places: Iterable[str], content: Json) -> str | None:
+def _title_at(places: Iterable[str], content: Json) -> str | None:
+    """The first text or title that stands in one of the places."""
     for place in places:
         value: Any = content
         for member in place.split("."):
@@ -194,30 +218,15 @@ def _first_title(places: Iterable[str], content: Json) -> str | None:
     return None
 
 
-_STEP = re.compile(r"(?P<member>[^.\[]+)(?P<list>\[(?P<having>\w*)\])?")
-
-
-@cache
-def _steps(place: str) -> list[tuple[str, bool, str]]:
-    """A place as steps: the member, whether it is a list, and what each of its objects must have."""
-    return [(step["member"], step["list"] is not None, step["having"] or "") for step in _STEP.finditer(place)]
-
-
-def _objects_at(places: Sequence[str], content: Json) -> list[Json]:
-    found = []
-    for place in places:
-        objects = [content]
-        for member, is_list, having in _steps(place):
-            if is_list:
-                objects = [one for above in objects for one in as_objects(above.get(member))]
-                if having:
-                    objects = [one for one in objects if having in one]
-            else:
-                objects = [one for above in objects if (one := as_object(above.get(member)))]
-            if not objects:
-                break
-        found += objects
-    return found
+def _objects_at(steps: Iterable[_Step], content: Json) -> list[Json]:
+    """The objects at the end of the steps; empty ones say nothing and are left out."""
+    objects = [content]
+    for member, is_list, having in steps:
+        if is_list:
+            objects = [one for above in objects for one in as_objects(above.get(member)) if having in one or not having]
+        else:
+            objects = [as_object(above.get(member)) for above in objects]
+    return [one for one in objects if one]
 
 
 def _option(item: Json) -> Json:
@@ -262,6 +271,8 @@ def _link(item: Json) -> Json:
         "url": as_string(item.get("url")) or as_string(as_object(item.get("link")).get("url")),
     }
 
+
+_READERS = {"options": _option, "selected_options": _selected, "attachments": _attachment, "links": _link}
 
 _LINE_END = re.compile(r"<br\s*/?>|</(?:p|div|li|h[1-6]|tr)>", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^>]*>")

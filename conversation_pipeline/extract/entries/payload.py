@@ -7,7 +7,7 @@ again without any expectation. Both give the same wherever both understand the p
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,7 +24,7 @@ ENTRY_TYPES = frozenset(
 )
 
 
-class Payload(NamedTuple):
+class Payload(msgspec.Struct, frozen=True):
     """
     Attributes:
         content: The body of its message; ``None`` where it holds no message.
@@ -36,6 +36,8 @@ class Payload(NamedTuple):
     in_reply_to: str | None = None
     content: Json | None = None
 
+
+_EMPTY = Payload()
 
 _TypedMessage: Any = msgspec.defstruct(
     "_TypedMessage",
@@ -61,7 +63,7 @@ _decode_typed = msgspec.json.Decoder(_TypedPayload).decode
 def read_payload(text: str | None, notes: Notes) -> Payload:
     """What a payload's JSON says; anything at all may stand there."""
     if not text:
-        return Payload()
+        return _EMPTY
     return _typed(text) or read_leniently(text, notes)
 
 

@@ -8,8 +8,9 @@ keeps what it has and does not harm its siblings.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ class Sender(msgspec.Struct, rename="camel", gc=False):
 class Entry(msgspec.Struct, rename="camel", gc=False):
     """An entry of either API; ``server_received_timestamp`` and ``message_text`` are Connect's."""
 
+    entry_payload: Any = None
     identifier: str | None = None
     entry_type: str | None = None
     sender: Sender | None = None
@@ -41,20 +43,11 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     visibility_strategy: str | None = None
     message_text: Any = None
 
-    @property
-    def payload_text(self) -> str | None:
-        """The payload's own JSON."""
-        raise NotImplementedError
-
 
 class _TextEntry(Entry, rename="camel", gc=False):
     """An entry whose payload is a string that holds JSON, as the schema says; Connect's have none."""
 
     entry_payload: str | None = None
-
-    @property
-    def payload_text(self) -> str | None:
-        return self.entry_payload
 
 
 class _RawEntry(Entry, rename="camel", gc=False):
@@ -62,12 +55,15 @@ class _RawEntry(Entry, rename="camel", gc=False):
 
     entry_payload: msgspec.Raw = msgspec.Raw(b"null")
 
-    @property
-    def payload_text(self) -> str | None:
-        text = bytes(self.entry_payload).decode()
-        if text.startswith('"'):
-            return str(msgspec.json.decode(self.entry_payload))
-        return None if text == "null" else text
+
+def payload_text(payload: str | msgspec.Raw | None) -> str | None:
+    """The payload's own JSON."""
+    if not isinstance(payload, msgspec.Raw):
+        return payload
+    text = bytes(payload).decode()
+    if text.startswith('"'):
+        return str(msgspec.json.decode(payload))
+    return None if text == "null" else text
 
 
 class _Page(msgspec.Struct, rename="camel"):
@@ -91,7 +87,7 @@ _decode_entry = msgspec.json.Decoder(_RawEntry).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def read_page(body: bytes) -> list[tuple[str, Entry, Notes]]:
+def read_page(body: bytes) -> Iterable[tuple[str, Entry, Sequence[str]]]:
     """
     The entries of a page in its order: identifier, entry, and what is not as the schema says.
 
@@ -101,17 +97,18 @@ def read_page(body: bytes) -> list[tuple[str, Entry, Notes]]:
     for decode in _AS_PUBLISHED:
         with suppress(msgspec.DecodeError):
             entries = decode(body).conversation_entries or ()
-            if all(entry.identifier for entry in entries):
-                return [(uuid_in_lower_case(str(entry.identifier)), entry, []) for entry in entries]
+            identifiers = [entry.identifier or "" for entry in entries]
+            if all(identifiers):
+                return zip(map(uuid_in_lower_case, identifiers), entries, repeat(()))
     return read_leniently(body)
 
 
-def read_leniently(body: bytes) -> list[tuple[str, Entry, Notes]]:
+def read_leniently(body: bytes) -> list[tuple[str, Entry, Sequence[str]]]:
     """The same, entry by entry, without any expectation."""
     return [_one(raw) for raw in _decode_page(body).conversation_entries or ()]
 
 
-def _one(raw: msgspec.Raw) -> tuple[str, Entry, Notes]:
+def _one(raw: msgspec.Raw) -> tuple[str, Entry, Sequence[str]]:
     notes: Notes = []
     entry = _entry(raw, notes)
     return _identifier(entry, raw, notes), entry, notes
@@ -175,7 +172,7 @@ def _as_whole_number(value: Any) -> int | None:
 
 
 def _identifier(entry: Entry, raw: msgspec.Raw, notes: Notes) -> str:
-    identifier = entry.identifier or read_payload(entry.payload_text, []).identifier
+    identifier = entry.identifier or read_payload(payload_text(entry.entry_payload), []).identifier
     if identifier:
         return uuid_in_lower_case(identifier)
     notes.append("entry without an identifier")
