@@ -70,7 +70,7 @@ class Org:
         self.edited = False
         """True once rows or entries were put in by hand: a world that nobody touched need not be built again."""
         self.revision = 0
-        """How many orders the control plane has had: what was derived from the world before one may hold no longer."""
+        """How often the world may have been changed by hand: what was derived from it before holds no longer."""
         self.reset()
 
     def _new_world(self) -> World:
