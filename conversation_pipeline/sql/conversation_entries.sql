@@ -1,7 +1,8 @@
 -- One row per conversation entry: the roads' tellings of one day, each entry once.
 --
 -- The fuller road wins, within a road the newest reading. Sessions and calls come from the entry's related records,
--- else from the one that was going on; names of agents from the org's users.
+-- else from the one that was going on; names from the entry, else from the conversation's participants, else (of agents)
+-- from the org's users.
 
 with tellings as (
     select *, 1 as precedence from entries_conversation_data
@@ -47,6 +48,19 @@ sessions as (
 calls as (
     select id, conversation_identifier, coalesce(call_start_date_time, created_date) as started_at
     from voice_calls
+),
+
+-- Entries name their sender as participants are keyed; who joined twice is called what they were called last.
+participants as (
+    select
+        conversations.conversation_identifier,
+        joined.participant_key as sender_subject,
+        arg_max(joined.participant_display_name, coalesce(joined.joined_time, joined.created_date)) as name
+    from conversation_participants as joined
+    join conversations on conversations.id = joined.conversation_id
+    semi join entries on entries.conversation_identifier = conversations.conversation_identifier
+    where trim(joined.participant_display_name) <> ''
+    group by all
 ),
 
 -- Choices are often made after midnight of the day on which they were offered.
@@ -121,7 +135,7 @@ select
         related_call.id,
         case when related_session.id is null and session_going_on.id is null then call_going_on.id end
     ) as voice_call_id,
-    coalesce(entries.sender_display_name, users.name) as sender_display_name,
+    coalesce(entries.sender_display_name, participants.name, users.name) as sender_display_name,
     list_sort(entries.roads) as roads_seen
 from entries
 left join related_session using (conversation_identifier, entry_identifier)
@@ -135,6 +149,7 @@ asof left join sessions as session_going_on
 asof left join calls as call_going_on
     on call_going_on.conversation_identifier = entries.conversation_identifier
     and call_going_on.started_at <= entries.transcripted_timestamp + to_seconds(1)
+left join participants using (conversation_identifier, sender_subject)
 left join users
     on entries.sender_app_type = 'agent'
     and left(users.id, 15) = left(entries.sender_subject, 15)

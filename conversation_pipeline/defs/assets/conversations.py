@@ -12,6 +12,8 @@ from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
+    CONVERSATION_PARTICIPANTS,
+    CONVERSATIONS,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     MESSAGES,
@@ -38,6 +40,8 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
             *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
             dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
             dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
+            dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
+            dg.AssetDep(CONVERSATION_PARTICIPANTS.name, partition_mapping=trailing_days()),
             USERS.name,
         ],
     )
@@ -49,6 +53,8 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
                 "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
                 "voice_calls": up_to(lake, VOICE_CALLS, day),
+                "conversations": up_to(lake, CONVERSATIONS, day),
+                "conversation_participants": up_to(lake, CONVERSATION_PARTICIPANTS, day),
                 "users": lake.dataset(USERS),
             }
             return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run.run_id)

@@ -1,0 +1,112 @@
+"""The model ``conversation_entries``: whose name an entry carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.conversations import (
+    CONVERSATION_PARTICIPANTS,
+    CONVERSATIONS,
+    ENTRIES_CONNECT,
+    ENTRIES_CONVERSATION_DATA,
+)
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.schemas.people import USERS
+from conversation_pipeline.schemas.voice import VOICE_CALLS
+from conversation_pipeline.storage.models import run_model
+
+NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
+AGENT = "005AA0000001111"
+Row = dict[str, Any]
+
+
+def table(dataset: Dataset, *rows: Row) -> pa.Table:
+    return pa.Table.from_pylist([dict(row) for row in rows], dataset.schema)
+
+
+def entry(subject: str, *, conversation: str = "c1", app_type: str = "agent", name: str | None = None) -> Row:
+    return {
+        "conversation_identifier": conversation,
+        "entry_identifier": "e1",
+        "sender_subject": subject,
+        "sender_app_type": app_type,
+        "sender_display_name": name,
+        "transcripted_timestamp": NOON,
+        "road": "conversation_data",
+        "fetched_at": NOON,
+    }
+
+
+def joined(key: str, name: str | None, *, conversation: str = "0dw1", hours: int = 0, place: int = 1) -> Row:
+    return {
+        "id": f"0dx{place}",
+        "conversation_id": conversation,
+        "participant_key": key,
+        "participant_display_name": name,
+        "joined_time": NOON + timedelta(hours=hours),
+        "created_date": NOON,
+    }
+
+
+CONVERSATION = {"id": "0dw1", "conversation_identifier": "c1", "created_date": NOON}
+OTHER = {"id": "0dw2", "conversation_identifier": "c2", "created_date": NOON}
+RITA = {"id": f"{AGENT}ABC", "name": "Rita Regular"}
+
+
+def named(told: Row, *participants: Row) -> list[str | None]:
+    """The names of the model's rows for one entry."""
+    entries = table(ENTRIES_CONVERSATION_DATA, told)
+    inputs: Mapping[str, pa.Table] = {
+        "entries_conversation_data": entries,
+        "entries_connect": table(ENTRIES_CONNECT),
+        "entries_of_two_days": entries,
+        "messaging_sessions": table(MESSAGING_SESSIONS),
+        "voice_calls": table(VOICE_CALLS),
+        "conversations": table(CONVERSATIONS, CONVERSATION, OTHER),
+        "conversation_participants": table(CONVERSATION_PARTICIPANTS, *participants),
+        "users": table(USERS, RITA),
+    }
+    with run_model("conversation_entries", inputs, {}) as rows:
+        names: list[str | None] = rows.read_all()["sender_display_name"].to_pylist()
+    return names
+
+
+def test_a_sender_is_called_what_the_participant_was_called() -> None:
+    """Entries name their sender as the conversation's participants are keyed."""
+    assert named(entry("15550001111", app_type="messaging"), joined("15550001111", "Mo")) == ["Mo"]
+
+
+def test_the_entry_s_own_name_comes_first() -> None:
+    """What the service says of the entry itself stands."""
+    assert named(entry(AGENT, name="Rita R."), joined(AGENT, "Somebody")) == ["Rita R."]
+
+
+def test_the_participant_s_name_comes_before_the_user_s() -> None:
+    """What the others saw, not what the org calls its user."""
+    assert named(entry(AGENT), joined(AGENT, "Rita at your service")) == ["Rita at your service"]
+
+
+@pytest.mark.parametrize("name", [None, "", "  "])
+def test_a_participant_without_a_name_leaves_it_to_the_users(name: str | None) -> None:
+    """An agent is found among the org's users by the 15 characters of the id."""
+    assert named(entry(AGENT), joined(AGENT, name)) == ["Rita Regular"]
+
+
+def test_a_participant_of_another_conversation_is_somebody_else() -> None:
+    """Subjects are the same in many conversations; names need not be."""
+    told = entry("15550001111", app_type="messaging")
+
+    assert named(told, joined("15550001111", "Mo", conversation="0dw2")) == [None]
+
+
+def test_who_joined_twice_is_one_sender_under_the_latest_name() -> None:
+    """Joining again neither doubles entries nor brings back an old name."""
+    old, new = joined(AGENT, "Trainee", place=1), joined(AGENT, "Rita", hours=1, place=2)
+
+    assert named(entry(AGENT), new, old) == ["Rita"]
