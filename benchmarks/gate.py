@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import random
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -19,9 +20,10 @@ from urllib.parse import parse_qs
 Head = dict[bytes, bytes]
 
 DELAYS = {
-    # Seconds each way at the true scale of a minute: from, to, and the one in a hundred that is late.
-    "calm": (0.02, 0.04, 0.04),
-    "jitter": (0.0, 1.2, 6.0),
+    # Seconds at the true scale of a minute, on the way there and on the way back: from, to, and one in a hundred.
+    "calm": ((0.02, 0.04, 0.04), (0.02, 0.04, 0.04)),
+    "jitter": ((0.0, 0.8, 0.8), (0.02, 0.04, 0.04)),
+    "rough": ((0.0, 1.2, 6.0), (0.0, 1.2, 6.0)),
 }
 
 
@@ -63,6 +65,39 @@ class Allowance:
 
 
 @dataclass
+class Touched:
+    """Which conversations were read and when: each is active for one window after it was read last."""
+
+    instants: list[float] = field(default_factory=list)
+    conversations: list[bytes] = field(default_factory=list)
+
+    def read(self, now: float, conversation: bytes) -> None:
+        self.instants.append(now)
+        self.conversations.append(conversation)
+
+    def worst(self, window: float) -> int:
+        """The most distinct conversations that were active at once."""
+        active: dict[bytes, float] = {}  # each touch moves its conversation to the end, so the oldest stand first
+        most = 0
+        for instant, conversation in zip(self.instants, self.conversations, strict=True):
+            active.pop(conversation, None)
+            active[conversation] = instant
+            while active[next(iter(active))] <= instant - window:
+                del active[next(iter(active))]
+            most = max(most, len(active))
+        return most
+
+
+@dataclass
+class Audit:
+    """What a server saw: each execution user's requests, the conversations, and the processor seconds it took."""
+
+    allowances: list[Allowance]
+    touched: Touched
+    processor_seconds: float
+
+
+@dataclass
 class Gate:
     """One server: `limit` requests per `window` seconds and bearer token, delays scaled with the window."""
 
@@ -71,6 +106,7 @@ class Gate:
     kind: str
     network: str
     allowances: dict[bytes, Allowance] = field(default_factory=dict)
+    touched: Touched = field(default_factory=Touched)
     _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +118,7 @@ class Gate:
                 if target.startswith(b"/services/oauth2/token"):
                     status, answer = b"200 OK", _token(body)
                 else:
-                    status, answer = await self._entries(head)
+                    status, answer = await self._entries(target, head)
                 writer.write(
                     b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                     % (status, len(answer), answer)
@@ -93,18 +129,22 @@ class Gate:
         finally:
             writer.close()
 
-    async def _entries(self, head: Head) -> tuple[bytes, bytes]:
+    async def _entries(self, target: bytes, head: Head) -> tuple[bytes, bytes]:
         user = head.get(b"authorization", b"")
+        there, back = DELAYS[self.network]
         allowance = self.allowances.setdefault(user, Allowance(self.limit, self.window, self.kind))
-        await asyncio.sleep(self._delay())
-        let_in = allowance.arrive(asyncio.get_running_loop().time())
-        await asyncio.sleep(self._delay())
+        await asyncio.sleep(self._delay(there))
+        now = asyncio.get_running_loop().time()
+        let_in = allowance.arrive(now)
+        if let_in:
+            self.touched.read(now, _conversation(target))
+        await asyncio.sleep(self._delay(back))
         if let_in:
             return b"200 OK", b'{"conversationEntries":[]}'
         return b"429 Too Many Requests", b'{"code":429,"message":"too many requests"}'
 
-    def _delay(self) -> float:
-        shortest, longest, late = DELAYS[self.network]
+    def _delay(self, way: tuple[float, float, float]) -> float:
+        shortest, longest, late = way
         seconds = late if self._random.random() < 0.01 else self._random.uniform(shortest, longest)
         return seconds * self.window / 60
 
@@ -115,12 +155,16 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[bytes, Head]:
     return request.split(b" ")[1], {name.strip().lower(): value.strip() for name, _, value in fields}
 
 
+def _conversation(target: bytes) -> bytes:
+    return parse_qs(target.partition(b"?")[2])[b"conversationIdentifier"][0]
+
+
 def _token(body: bytes) -> bytes:
     return b'{"access_token":"token-of-%s"}' % parse_qs(body)[b"client_id"][0]
 
 
 def run(gate: Gate, control: Connection) -> None:
-    """Serves on a free port, which is sent over `control`, until told to stop; then sends the allowances back."""
+    """Serves on a free port, which is sent over `control`, until told to stop; then sends what it saw."""
 
     async def main() -> None:
         server = await asyncio.start_server(gate.serve, "127.0.0.1", 0)
@@ -129,4 +173,4 @@ def run(gate: Gate, control: Connection) -> None:
             await asyncio.to_thread(control.recv)
 
     asyncio.run(main())
-    control.send(list(gate.allowances.values()))
+    control.send(Audit(list(gate.allowances.values()), gate.touched, time.process_time()))
