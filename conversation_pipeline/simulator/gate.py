@@ -50,7 +50,9 @@ class Gate:
         await self._travel()
         noted = self._note(request)
         counters = self._org.counters
-        effect = self._org.faults.strike(noted.route, noted.path, noted.method, noted.conversation_identifier)
+        effect = self._org.faults.strike(
+            noted.route, noted.path, noted.method, noted.conversation_identifier, noted.user
+        )
         if effect is None:
             response = self._packed(await self._handled(request), request)
             self._stamp(response)
@@ -85,6 +87,8 @@ class Gate:
     def _note(self, request: HttpRequest) -> Request:
         org = self._org
         session = org.identities.session(bearer(request) or "")
+        if session is not None:
+            org.identities.arrive(session.client)
         identifier = request.query_params.get("conversationIdentifier") or request.path_params.get(
             "conversation_identifier"
         )

@@ -35,6 +35,17 @@ def test_only_the_nth_request_is_met(org):
     assert [org.get(QUERY).status_code for _ in range(3)] == [200, 500, 200]
 
 
+def test_a_rule_may_be_for_one_user(org):
+    """
+    The others are served.
+    """
+    order(org, {"status": 429}, user=org.clients[1]["username"])
+    mine = org.get(QUERY).status_code
+    org.headers = {"authorization": f"Bearer {org.token(1)}"}
+
+    assert (mine, org.get(QUERY).status_code) == (200, 429)
+
+
 def test_a_rule_may_be_for_one_conversation(org):
     """
     Other conversations are served.

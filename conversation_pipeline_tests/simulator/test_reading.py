@@ -174,6 +174,7 @@ def test_every_conversation_can_have_ties(org):
         ("customers", {"count": 0}),
         ("users", {"username": "nobody", "state": "locked"}),
         ("users", {"username": "integrationuser@northpine.example", "state": "asleep"}),
+        ("users", {"username": "integrationuser@northpine.example", "state": "locked", "after_requests": -1}),
         ("erasures", {}),
         ("erasures", {"conversationIds": ["x"]}),
         ("limits", {"connect_window": "round"}),
@@ -271,6 +272,17 @@ def test_a_user_can_lose_its_permission_and_get_it_back(org):
 
     assert statuses == [(403, 200), (200, 200)]
     assert org.http.get("/simulator/users").json()["users"][user] == "active"
+
+
+@pytest.mark.parametrize(("state", "status"), [("locked", 401), ("without_permission", 403)])
+def test_a_user_can_be_stopped_after_some_requests(org, state, status):
+    """
+    Two are served, the third is not: what a run meets in its middle.
+    """
+    conversation = org.conversation()
+    org.control("users", username=org.clients[0]["username"], state=state, after_requests=2)
+
+    assert [org.entries(conversation).status_code for _ in range(4)] == [200, 200, status, status]
 
 
 def test_a_full_org_still_answers_but_turns_customers_away(org):

@@ -23,6 +23,7 @@ class Fault:
       path: a path pattern with `*`; None for any.
       method: an HTTP method; None for any.
       conversation_identifier: only requests for that conversation.
+      user: only requests with a token of that username.
       nth: only the nth request that matches, counted from 1.
       times: how many matching requests it meets before it is spent; None for ever.
       effect: what happens, by the names in EFFECTS.
@@ -34,12 +35,15 @@ class Fault:
     path: str | None = None
     method: str | None = None
     conversation_identifier: str | None = None
+    user: str | None = None
     nth: int | None = None
     times: int | None = None
     seen: int = 0
     struck: int = 0
 
-    def meets(self, route: str, path: str, method: str, conversation_identifier: str | None) -> bool:
+    def meets(
+        self, route: str, path: str, method: str, conversation_identifier: str | None, user: str | None = None
+    ) -> bool:
         """Whether this request is one of the rule's; counts it."""
         if self.times is not None and self.struck >= self.times:
             return False
@@ -48,6 +52,7 @@ class Fault:
             or (self.path is not None and not fnmatch.fnmatchcase(path, self.path))
             or (self.method is not None and self.method.upper() != method)
             or (self.conversation_identifier not in (None, conversation_identifier))
+            or (self.user not in (None, user))
         ):
             return False
         self.seen += 1
@@ -73,7 +78,7 @@ class Faults:
         """
         values = dict(rule)
         effect = values.get("effect")
-        known = {"route", "path", "method", "conversation_identifier", "nth", "times", "effect"}
+        known = {"route", "path", "method", "conversation_identifier", "user", "nth", "times", "effect"}
         if "conversationIdentifier" in values:
             values["conversation_identifier"] = values.pop("conversationIdentifier")
         if set(values) - known:
@@ -89,9 +94,11 @@ class Faults:
         """Forget every rule."""
         self.rules.clear()
 
-    def strike(self, route: str, path: str, method: str, conversation_identifier: str | None) -> dict[str, Any] | None:
+    def strike(
+        self, route: str, path: str, method: str, conversation_identifier: str | None, user: str | None = None
+    ) -> dict[str, Any] | None:
         """The effect that this request meets, or None."""
         for rule in self.rules:
-            if rule.meets(route, path, method, conversation_identifier):
+            if rule.meets(route, path, method, conversation_identifier, user):
                 return rule.effect
         return None

@@ -143,7 +143,9 @@ class _Room:
         return {"users": {client.username: identities.state(client) for client in identities.clients}}
 
     def _set_user(self, asked: dict[str, Any]) -> Any:
-        self._org.identities.set_state(str(asked.get("username")), str(asked.get("state")))
+        """`{"username", "state", "after_requests"}`: at once, or once the user has made so many requests more."""
+        username, state = str(asked.get("username")), str(asked.get("state"))
+        self._org.identities.set_state(username, state, asked.get("after_requests", 0))
         return self._users()
 
     def _customers(self, asked: dict[str, Any]) -> Any:

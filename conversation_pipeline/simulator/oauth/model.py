@@ -73,6 +73,7 @@ class Identities:
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, Session] = {}
         self._states: dict[str, str] = {}
+        self._coming: dict[str, tuple[int, str]] = {}
         self._key = secrets.token_bytes(32)
 
     @property
@@ -88,17 +89,30 @@ class Identities:
         """How the client's user stands: one of USER_STATES."""
         return self._states.get(client.user_id, USER_STATES[0])
 
-    def set_state(self, username: str, state: str) -> None:
+    def set_state(self, username: str, state: str, after_requests: int = 0) -> None:
         """
-        Lock a user, take its permission away, or let it be as it was.
+        Lock a user, take its permission away, or let it be as it was; once it has made so many requests more.
 
         Raises:
-          ValueError: no such state, or no client runs as that user.
+          ValueError: no such state, or no client runs as that user, or the number is none.
         """
         users = {client.user_id for client in self.clients if client.username == username}
         if state not in USER_STATES or not users:
             raise ValueError(f"give the username of a client and a state: one of {', '.join(USER_STATES)}")
-        self._states |= dict.fromkeys(users, state)
+        if isinstance(after_requests, bool) or not isinstance(after_requests, int) or after_requests < 0:
+            raise ValueError("after_requests is a number from 0")
+        for user in users:
+            self._coming[user] = (after_requests, state)
+            if after_requests == 0:
+                self._states[user] = state
+
+    def arrive(self, client: Client) -> None:
+        """A request of the client's user is here: what was ordered for a later one comes nearer."""
+        left, state = self._coming.pop(client.user_id, (0, self.state(client)))
+        if left == 0:
+            self._states[client.user_id] = state
+        else:
+            self._coming[client.user_id] = (left - 1, state)
 
     def reads_conversations(self, client: Client) -> bool:
         """Whether the client's user has the permission Access Conversation Entries [doc; needed here: assumed]."""
