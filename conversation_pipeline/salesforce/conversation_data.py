@@ -26,8 +26,6 @@ from conversation_pipeline.salesforce.entry_api import (
 from conversation_pipeline.salesforce.errors import PagingLoop
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA, Limit
 
-__all__ = ["ConversationData", "Reading"]
-
 _FEWEST_ENTRIES_A_PAGE = 20  # the smallest page size of any published sibling API (Interaction Service)
 _A_PAGE_SIZE_LASTS = timedelta(days=1)
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from conversation_pipeline.salesforce.connection import Connection, Retry
-from conversation_pipeline.salesforce.conversation_data import ConversationData, Reading
-from conversation_pipeline.salesforce.entry_api import ExecutionUser
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.entry_api import ExecutionUser, Reading
 from conversation_pipeline.salesforce.errors import (
     IncompleteAnswer,
     PagingLoop,
