@@ -124,8 +124,8 @@ select
     entries.* exclude (
         precedence, roads, messaging_session_id, voice_call_id, sender_display_name, selected_options, text
     ),
-    case when entries.format_type = 'Selections' then coalesce(named_choices.text, entries.text) else entries.text end
-        as text,
+    case when entries.message_type = 'ChoicesResponseMessage' and entries.format_type = 'Selections'
+        then coalesce(named_choices.text, entries.text) else entries.text end as text,
     coalesce(named_choices.selected_options, entries.selected_options) as selected_options,
     coalesce(
         related_session.id,

@@ -137,6 +137,9 @@ def _extended_text(content: Json) -> str | None:
 
 
 def _chosen_titles(content: Json) -> str | None:
+    """What was chosen, as one line; a form's answer goes by the form's title (2.4)."""
+    if form := title_of(content.get("formTitle")):
+        return form
     chosen = (option for probe in FORMATS["Selections"].probes for option in _objects_at(probe.steps, content))
     titles = (title_of(option.get("optionTitle")) for option in chosen)
     return ", ".join(title for title in titles if title) or None

@@ -139,7 +139,7 @@ def _title(body: dict[str, Any]) -> str | None:
 def _static_text(body: dict[str, Any]) -> str | None:
     match body.get("formatType"):
         case "Text" | "Buttons" | "Attachments":
-            return body.get("text")
+            return body.get("text") or None
         case "RichLink":
             return body.get("text") or _item_title((body.get("linkItem") or {}).get("titleItem"))
         case "ExternalTemplate":
