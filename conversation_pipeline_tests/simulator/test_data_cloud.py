@@ -237,6 +237,41 @@ def test_a_redaction_follows_after_the_lag(cloud):
     assert ('"gone"' in before[0], '"gone"' in after[0]) == (False, True)
 
 
+def test_an_erasure_follows_after_the_lag(cloud):
+    """
+    The words of a conversation go from here later than from the entry APIs.
+    """
+    org = cloud.org
+    told = org.http.get("/simulator/truth/data_cloud", params={"day": DAY}).json()["entries"]
+    conversation = told[0]["conversation_id"]
+    where = f"WHERE \"ssot__ConversationId__c\" = '{conversation}'"
+    org.control("erasures", conversationIds=[conversation], seconds=1)
+    org.control("clock", advance_seconds=2)
+    before = column(cloud, "ssot__Id__c", where=where)
+    org.control("clock", advance_seconds=3600)
+
+    assert len(before) > 1
+    assert column(cloud, "ssot__Id__c", where=where) == []
+
+
+def test_entries_in_any_number_are_generated(cloud):
+    """
+    In Data Cloud alone, with their conversations, those of an hour ago and before.
+    """
+    org = cloud.org
+    [[entries]] = cloud.rows(COUNT)
+    org.control("data_cloud/generate", count=10_000, **{"from": "2026-11-18T00:00:00Z", "to": "2026-11-20T00:00:00Z"})
+    told = [org.http.get("/simulator/truth/data_cloud", params={"day": day}).json()["generated"]
+            for day in (DAY, "2026-11-19")]  # fmt: skip
+    joined = f"""SELECT count(DISTINCT e."ssot__Id__c"), count(*) FROM {ENTRIES} e
+        JOIN "ssot__Conversation__dlm" c ON c."ssot__Id__c" = e."ssot__ConversationId__c"
+        WHERE c."ssot__ExternalRecordId__c" LIKE '00000001-0000-4000-9000-%'"""
+
+    assert told == [5_000, 3_542]
+    assert cloud.rows(COUNT) == [[entries + sum(told)]]
+    assert cloud.rows(joined) == [[sum(told), sum(told)]]
+
+
 def test_conversations_are_joined_by_their_record_id(cloud):
     """
     Entries name the Conversation, and that its identifier.

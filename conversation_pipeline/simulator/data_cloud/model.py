@@ -10,6 +10,8 @@ from enum import Enum
 
 import pyarrow as pa
 
+from conversation_pipeline.simulator.data_cloud.volume import Volume
+
 V2_SECONDS = 3600
 """How long a v2 result can be read in all [doc]."""
 V2_PAUSE_SECONDS = 180
@@ -100,6 +102,7 @@ class DataCloud:
         self._queries: dict[str, Query] = {}
         self._batches: dict[str, Batches] = {}
         self._number = 0
+        self.volumes: list[Volume] = []
         self.calls = 0
         self.most_calls = 0
         self.refused = 0

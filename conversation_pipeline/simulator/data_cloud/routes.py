@@ -33,6 +33,7 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
     yield from _connect(Connect(org, queries))
     truth = Truth(org)
     yield Endpoint("control.truth/data_cloud", "/simulator/truth/data_cloud", ("GET",), truth.entries)
+    yield Endpoint("control.data_cloud/generate", "/simulator/data_cloud/generate", ("POST",), truth.generate)
     yield Endpoint("control.data_cloud", "/simulator/data_cloud", ("GET",), truth.load)
 
 

@@ -100,6 +100,11 @@ class Tables:
             table = self._synced_entries()
         else:
             table = _table(declared, [self._lineage(declared, cells) for cells in self._records(declared.name)])
+        longest = int(float(self._org.switches["data_cloud_lag_minutes"]) * 60_000)
+        made = (
+            volume.table(declared.name, self._org.clock.now_ms - longest) for volume in self._org.data_cloud.volumes
+        )
+        table = pa.concat_tables([table, *(more for more in made if more is not None)])
         if _listed(self._org.switches["data_cloud_empty_objects"]) & {declared.name}:
             table = table.slice(0, 0)
         return _local_times(table) if self._org.switches["data_cloud_local_times"] else table

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conversation_pipeline.simulator.control.edits import utc_seconds
 from conversation_pipeline.simulator.data_cloud.rows import created_ms, lag_ms
+from conversation_pipeline.simulator.data_cloud.volume import ENTRIES_A_CONVERSATION, MOST_ENTRIES, Volume
 from conversation_pipeline.simulator.endpoint import json_response
 from conversation_pipeline.simulator.org import Org
 
@@ -25,13 +28,40 @@ class Truth:
             day = date.fromisoformat(request.query_params.get("day", ""))
         except ValueError:
             return json_response({"error": "give ?day=YYYY-MM-DD"}, 400)
-        return json_response({"day": day.isoformat(), **synced_entries(self._org, day)})
+        told = synced_entries(self._org, day)
+        return json_response({"day": day.isoformat(), **told, "generated": generated_entries(self._org, day)})
+
+    async def generate(self, request: Request) -> Response:
+        """
+        POST /simulator/data_cloud/generate {"count", "from", "to"}: so many plain text entries in Data Cloud alone.
+
+        Columns are made, no object each. They lie evenly from `from` (inclusive) to `to` (exclusive), fifty to a
+        conversation, and are synced with the longest lag.
+        """
+        try:
+            asked = json.loads(await request.body())
+            count, start, end = asked["count"], utc_seconds(asked["from"]), utc_seconds(asked["to"])
+        except (ValueError, TypeError, KeyError):
+            return json_response({"error": "give count, and from and to as date-times with a time zone"}, 400)
+        if type(count) is not int or not 0 < count <= MOST_ENTRIES or start >= end:
+            return json_response({"error": f"count is from 1 to {MOST_ENTRIES}, and `from` lies before `to`"}, 400)
+        volumes = self._org.data_cloud.volumes
+        volumes.append(Volume(len(volumes) + 1, count, start * 1000, end * 1000))
+        return json_response({"generated": count, "conversations": -(-count // ENTRIES_A_CONVERSATION)})
 
     def load(self, _request: Request) -> Response:
         """GET /simulator/data_cloud: calls of the tenant host at once, now and at worst."""
         tenant = self._org.data_cloud
         return json_response({"calls": tenant.calls, "most_calls": tenant.most_calls, "refused_calls": tenant.refused,
                               "limit": self._org.limits.data_cloud_calls})  # fmt: skip
+
+
+def generated_entries(org: Org, day: date) -> int:
+    """How many entries of that UTC day were generated and are there now."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start, end = (round(at.timestamp() * 1000) - 1 for at in (midnight, midnight + timedelta(days=1)))
+    seen_at = org.clock.now_ms - int(float(org.switches["data_cloud_lag_minutes"]) * 60_000)
+    return sum(volume.until(min(end, seen_at)) - volume.until(min(start, seen_at)) for volume in org.data_cloud.volumes)
 
 
 def synced_entries(org: Org, day: date) -> dict[str, list[dict[str, Any]]]:
