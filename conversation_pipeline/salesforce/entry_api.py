@@ -228,7 +228,7 @@ class EntryApi:
                     if error.status not in _CALLED_WRONG:
                         raise
                     wrong += 1
-                    if wrong < min(_TRIES_IF_WRONG, self.retry.attempts):
+                    if wrong < _TRIES_IF_WRONG and attempt.num < self.retry.attempts:
                         raise TransientError(str(error), code=error.code, status=error.status) from error
                     raise _unreadable(error, f"so it was {wrong} times for {request.conversation}") from error
         raise AssertionError("the last attempt raises")

@@ -196,6 +196,18 @@ def test_with_fewer_tries_a_conversation_is_unreadable_sooner(org: Org, identifi
     assert org.seen().count("entries") == 1
 
 
+def test_a_conversation_that_is_called_wrong_on_the_last_try_is_unreadable(
+    org: Org, identifiers: Iterator[str]
+) -> None:
+    """Passing faults used up the tries before: the error is about the conversation all the same."""
+    identifier = next(identifiers)
+    org.control.post("faults", conversation_identifier=identifier, times=IMPATIENT.attempts - 1, effect={"status": 502})
+    refuse(org, identifier, **WRONG)
+
+    with pytest.raises(ConversationUnreadable):
+        read(org.conversation_data(), identifier)
+
+
 def test_a_conversation_refused_to_everyone_is_unreadable(org: Org, identifiers: Iterator[str]) -> None:
     """403 to each of three users: each was asked once, nobody is set aside, and all go on with others."""
     api = org.conversation_data(users=3)
