@@ -12,7 +12,6 @@ import csv
 import hashlib
 import io
 import logging
-import mmap
 import queue
 import re
 import tempfile
@@ -23,7 +22,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import IO, Any, Protocol, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,7 +67,7 @@ class BulkRoad:
     Attributes:
         bulk: Query jobs of the org.
         notes: Where job ids are kept.
-        scratch: Folder for result pages on their way, a few at a time; the system's temporary folder by default.
+        scratch: Folder for large result pages on their way; the system's temporary folder by default.
         resume_within: A job begun longer ago is not gone on with.
         drift: Columns that came and were not asked for, by how many pages.
     """
@@ -187,10 +186,10 @@ class BulkRoad:
             for job in jobs:
                 with closing(cast(Generator[ResultPage], self.bulk.pages(job.job, Path(folder)))) as pages:
                     for page in pages:
-                        yield from self._page(page, selection)
+                        yield from self._page(page, selection, Path(folder))
                         at(KillPoint.BULK_PAGE_READ)
 
-    def _page(self, page: ResultPage, selection: Selection) -> Iterator[pa.RecordBatch]:
+    def _page(self, page: ResultPage, selection: Selection, folder: Path) -> Iterator[pa.RecordBatch]:
         """A page's rows, asked for again where it turns out to be spoilt before anything of it was handed on."""
         for attempt in range(_READINGS):
             reading = CsvPage(page.file, page.records, selection, self.drift)
@@ -201,8 +200,8 @@ class BulkRoad:
                 if reading.handed_on or attempt == _READINGS - 1:
                     raise
             finally:
-                page.file.unlink(missing_ok=True)
-            page = self.bulk.read_again(page)
+                page.file.close()
+            page = self.bulk.read_again(page, folder)
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ class CsvPage:
     One page of CSV as record batches of the dataset's schema.
 
     Columns are found by name, whatever their order; empty is null, and no other text is. The rows of a page are
-    handed on once all have been read and counted, or for a page of more than ``LOOK_AHEAD`` bytes as they come.
+    handed on as one batch once all have been read and counted, a page of more than ``LOOK_AHEAD`` bytes as they come.
 
     Args:
         file: CSV, UTF-8, with a header line; an empty file has no rows.
@@ -227,7 +226,7 @@ class CsvPage:
 
     LOOK_AHEAD = 64 * 2**20
 
-    def __init__(self, file: Path, records: int, selection: Selection, drift: Counter[str]) -> None:
+    def __init__(self, file: IO[bytes], records: int, selection: Selection, drift: Counter[str]) -> None:
         self._file = file
         self._records = records
         self._selection = selection
@@ -249,21 +248,24 @@ class CsvPage:
             size += batch.nbytes
             kept.append(batch)
             if size > self.LOOK_AHEAD and rows <= self._records:
-                yield from self._handed(kept)
-                kept.clear()
+                yield self._handed(kept)
+                size = 0
         if rows != self._records:
             raise self._spoilt(f"has {rows:,} rows where the service says {self._records:,}")
-        yield from self._handed(kept)
+        if kept:
+            yield self._handed(kept)
 
-    def _handed(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            self.handed_on += batch.num_rows
-            yield batch
+    def _handed(self, kept: list[pa.RecordBatch]) -> pa.RecordBatch:
+        """One batch, since all that is done with rows from here on costs less for many at once."""
+        batch = pa.concat_batches(kept)
+        kept.clear()
+        self.handed_on += batch.num_rows
+        return batch
 
     def _read(self) -> Iterator[pa.RecordBatch]:
-        if not self._file.stat().st_size:
-            return
         columns = self._columns()
+        if columns is None:
+            return
         rows = 0
         for block in _BLOCKS:
             try:
@@ -276,10 +278,13 @@ class CsvPage:
                     # Without the cause: Arrow quotes the row.
                     raise self._spoilt(_reason(str(error))) from None
 
-    def _columns(self) -> dict[str, Field]:
+    def _columns(self) -> dict[str, Field] | None:
         """The page's names for the fields that were asked for; Salesforce's names know no case."""
-        with self._file.open("rb") as file:
-            line = file.readline(_LONGEST_HEADER).replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf")
+        self._file.seek(0)
+        line = self._file.readline(_LONGEST_HEADER)
+        if not line:
+            return None
+        line = line.replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf")
         names = next(csv.reader(io.StringIO(line.decode(errors="replace").rstrip("\r\n"))), [])
         found = {name.lower(): name for name in names}
         wanted = {str(field.api_name).lower(): field for field in self._selection.fields}
@@ -294,11 +299,13 @@ class CsvPage:
 
     def _parsed(self, columns: dict[str, Field], block: int) -> Iterator[pa.RecordBatch]:
         types = {name: _read_as(field) for name, field in columns.items()}
+        self._file.seek(0)
         with (
-            _without_nul(self._file) as source,
+            pa.PythonFile(_WithoutNul(self._file), mode="r") as source,
             pacsv.open_csv(
                 source,
-                read_options=pacsv.ReadOptions(block_size=block),
+                # Arrow's threads make it no faster, and other pages and days want the processors.
+                read_options=pacsv.ReadOptions(block_size=block, use_threads=False),
                 parse_options=pacsv.ParseOptions(newlines_in_values=True),
                 convert_options=pacsv.ConvertOptions(
                     column_types=types,
@@ -398,30 +405,20 @@ def _rows_from(batches: Iterator[pa.RecordBatch], row: int) -> Iterator[pa.Recor
         row = max(row - batch.num_rows, 0)
 
 
-class _Stripped(io.RawIOBase):
+class _WithoutNul(io.RawIOBase):
     """A file without its NUL bytes, which no CSV reader drops and no Salesforce text means (airbyte#8300)."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file.open("rb", buffering=0)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         while chunk := self._file.read(size):
-            if stripped := chunk.replace(b"\0", b""):
+            if stripped := chunk.replace(b"\0", b"") if b"\0" in chunk else chunk:
                 return stripped
         return b""
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _without_nul(file: Path) -> Any:
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        has_nul = mapped.find(b"\0") >= 0
-    return pa.PythonFile(_Stripped(file), mode="r") if has_nul else pa.OSFile(str(file))
 
 
 def _reason(arrow: str) -> str:
@@ -478,7 +475,7 @@ class _ahead(Iterator[pa.RecordBatch]):  # noqa: N801  (reads like the function 
 
 _RESTARTS = 2
 _READINGS = 3
-_BATCHES_AHEAD = 16
+_BATCHES_AHEAD = 1
 _LONGEST_HEADER = 64 * 2**10
 _BLOCKS = (2**21, 2**24, 2**27, 2**30)
 """Bytes; a block has to be longer than the longest row, and small blocks take the least memory."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import httpx
 import msgspec
@@ -42,6 +42,7 @@ from conversation_pipeline.salesforce.errors import (
 )
 
 _T = TypeVar("_T")
+_Body = IO[bytes]
 
 
 class JobState(StrEnum):
@@ -115,7 +116,7 @@ class Polling:
 @dataclass(frozen=True)
 class ResultPage:
     """
-    One page of a job's result, whole: CSV with a header line, in a file that its reader removes.
+    One page of a job's result, whole: CSV with a header line, in a file that its reader closes.
 
     Attributes:
         job_id: The job.
@@ -123,6 +124,7 @@ class ResultPage:
         records: Records of the page, as the service says (``Sforce-NumberOfRecords``).
         bytes: Size of the file.
         source: Path and query that give the page again.
+        file: In memory, or without a name on the disk where the page is larger than ``Bulk.page_memory``.
     """
 
     job_id: str
@@ -130,7 +132,7 @@ class ResultPage:
     records: int
     bytes: int
     source: str
-    file: Path
+    file: _Body
 
 
 @dataclass
@@ -144,7 +146,8 @@ class Bulk:
         api_version: Such as ``66.0``; a job's result is only given to the version that created the job.
         page_records: Records asked for in a page (``maxRecords``): a page is what is asked for again when its
             transfer breaks off, and each page is a call.
-        ahead: Pages read before they are needed; so many are on the disk at most.
+        ahead: Pages read before they are needed; there are so many at once at most.
+        page_memory: Bytes of a page that are kept in memory; a larger one goes to the disk.
     """
 
     connection: Connection
@@ -153,6 +156,7 @@ class Bulk:
     polling: Polling = field(default_factory=Polling)
     page_records: int = 100_000
     ahead: int = 3
+    page_memory: int = 64 * 2**20
 
     @property
     def _jobs(self) -> str:
@@ -257,7 +261,7 @@ class Bulk:
         A page's headers name the next one, so that it is on its way while this one still comes in.
 
         Args:
-            folder: Where pages are written; the caller removes each file when done with it.
+            folder: Where large pages are written; the caller closes each page's file when done with it.
             parallel: Ask for the list of pages first and follow that; where the org has none, go without.
 
         Raises:
@@ -278,9 +282,9 @@ class Bulk:
                 f"{records:,}; nothing of it is used"
             )
 
-    def read_again(self, page: ResultPage) -> ResultPage:
+    def read_again(self, page: ResultPage, folder: Path) -> ResultPage:
         """The page once more, for a reader who found it spoilt."""
-        return self._read(page.job_id, page.number, page.source, page.file.parent, lambda _: None, threading.Event())
+        return self._read(page.job_id, page.number, page.source, folder, lambda _: None, threading.Event())
 
     def abort(self, job_id: str) -> None:
         """Stop a job that has not ended."""
@@ -377,33 +381,34 @@ class Bulk:
             begun: Told the next page's locator as soon as the headers are in.
             gone: Set when nobody waits for the page any more.
         """
-        file = folder / f"{job_id}-{number:05}-{uuid4().hex[:8]}.csv"
+        file = SpooledTemporaryFile(self.page_memory, dir=str(folder))  # noqa: SIM115  (its reader closes it)
         try:
             for attempt in self.retry.attempts_for(self.connection.meter):
                 with attempt, self.connection.stream(source, headers=_CSV) as response:
                     locator, records = _page_headers(response, job_id)
                     begun(locator)
+                    file.seek(0)
+                    file.truncate()
                     size = self._write(response, file, gone)
                     return ResultPage(job_id, number, records, size, source, file)
         except RecordUnavailable as error:
-            file.unlink(missing_ok=True)
+            file.close()
             raise LocatorLost(
                 f"the result of query job {job_id} is gone; begin another", code=error.code, status=error.status
             ) from error
         except BaseException:
-            file.unlink(missing_ok=True)
+            file.close()
             raise
         raise AssertionError("the last attempt raises")
 
-    def _write(self, response: httpx.Response, file: Path, gone: threading.Event) -> int:
+    def _write(self, response: httpx.Response, file: IO[bytes], gone: threading.Event) -> int:
         size = 0
-        with file.open("wb", buffering=0) as target:
-            file.chmod(0o600)  # customers' words
-            for chunk in response.iter_bytes():
-                if gone.is_set():
-                    raise CancelledError
-                target.write(chunk)
-                size += len(chunk)
+        for chunk in response.iter_bytes():
+            if gone.is_set():
+                raise CancelledError
+            file.write(chunk)
+            size += len(chunk)
+        file.seek(0)
         self.connection.meter.add(received_bytes=size)
         return size
 
@@ -453,7 +458,7 @@ class _Pages:
         while not self._started.empty():
             started = self._started.get()
             if started is not None and not started.cancelled() and started.exception() is None:
-                started.result().file.unlink(missing_ok=True)
+                started.result().file.close()
 
     def _start_next(self, number: int, locator: str) -> None:
         source = self._next_source(number + 1, locator)

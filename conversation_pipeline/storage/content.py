@@ -35,22 +35,22 @@ class ContentHash:
         return whole.hexdigest()
 
     def _add(self, path: str, array: pa.Array) -> None:
-        self._feed(f"{path} present", array.is_valid().cast(pa.uint8()))
+        self._stream(f"{path} present").update(_present(array))
         kind = array.type
         if pa.types.is_struct(kind):
             for field, child in zip(kind, array.flatten(), strict=True):
                 self._add(f"{path}.{field.name}", child)
         elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            self._feed(f"{path} lengths", pc.list_value_length(array).drop_null())
+            self._feed(f"{path} lengths", _values(pc.list_value_length(array)))
             self._add(f"{path}[]", array.flatten())
         elif pa.types.is_boolean(kind):
-            self._feed(f"{path} values", array.drop_null().cast(pa.uint8()))
+            self._feed(f"{path} values", _values(array).cast(pa.uint8()))
         elif _is_text(kind):
-            present = array.drop_null()
-            self._feed(f"{path} lengths", pc.binary_length(present))
-            self._stream(f"{path} values").update(_bytes_of_text(present))
+            values = _values(array)
+            self._feed(f"{path} lengths", pc.binary_length(values))
+            self._stream(f"{path} values").update(_bytes_of_text(values))
         else:
-            self._feed(f"{path} values", array.drop_null())
+            self._feed(f"{path} values", _values(array))
 
     def _feed(self, path: str, array: pa.Array) -> None:
         """Add a fixed-width array without nulls."""
@@ -60,6 +60,18 @@ class ContentHash:
 
     def _stream(self, path: str) -> Any:
         return self._streams.setdefault(path, hashlib.sha256())
+
+
+def _present(array: pa.Array) -> bytes | memoryview:
+    """A byte for each place: 1 for a value, 0 for null."""
+    if array.null_count in (0, len(array)):
+        return bytes([array.null_count == 0]) * len(array)
+    return memoryview(array.is_valid().cast(pa.uint8()).buffers()[1])[: len(array)]
+
+
+def _values(array: pa.Array) -> pa.Array:
+    """Without the nulls, where there are any; dropping none costs a copy."""
+    return array.drop_null() if array.null_count else array
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import date
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,9 +34,10 @@ class ByDay:
         self._column = dataset.schema.get_field_index(str(dataset.partition_by))
         self._days = {date.fromisoformat(day): day for day in days}
         self._memory = memory
-        self._gathered: list[pa.RecordBatch] = []
-        self._bytes = 0
+        self._small: list[pa.RecordBatch] = []
+        self._small_rows = 0
         self._kept: dict[str, list[pa.RecordBatch]] = {day: [] for day in days}
+        self._bytes = 0
         self._spool = _Spool(scratch, dataset.schema)
         self.count = 0
 
@@ -46,19 +46,18 @@ class ByDay:
         Raises:
             PublishError: A row has no day, or one that is not among the days.
         """
-        if not batch.num_rows:
-            return
-        self._gathered.append(batch)
         self._bytes += batch.nbytes
         self.count += batch.num_rows
+        self._small.append(batch)
+        self._small_rows += batch.num_rows
+        if self._small_rows >= _ROWS_AT_ONCE or self._bytes > self._memory:
+            self._route()
         if self._bytes > self._memory:
-            for day, part in self._routed():
-                self._spool.write(day, part)
+            self._make_room()
 
     def finish(self) -> None:
         """All rows have been added."""
-        for day, part in self._routed():
-            self._kept[day].append(part)
+        self._route()
         self._spool.finish()
 
     def of(self, day: str) -> Iterator[pa.RecordBatch]:
@@ -69,36 +68,33 @@ class ByDay:
             yield kept.pop(0)
 
     def close(self) -> None:
-        self._gathered.clear()
+        self._small.clear()
         self._kept.clear()
         self._spool.close()
 
-    def _routed(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """
-        What was gathered, in batches of one day each, a day's rows in the order in which they came.
+    def _route(self) -> None:
+        """Give each row that was added to its day; the rows of a day stay in the order in which they came."""
+        if self._small_rows:
+            together = self._small[0] if len(self._small) == 1 else pa.concat_batches(self._small)
+            for day, part in self._parts(together):
+                self._kept[day].append(part)
+        self._small.clear()
+        self._small_rows = 0
 
-        Most batches of a bulk result are of one day already.
-        """
-        gathered, self._gathered, self._bytes = self._gathered, [], 0
-        for day, batches in groupby(gathered, self._only_day):
-            together = pa.concat_batches(list(batches))
-            if day is None:
-                yield from self._split(together)
-            else:
-                yield day, together
+    def _make_room(self) -> None:
+        for day, parts in self._kept.items():
+            if parts:
+                self._spool.write(day, parts)
+                parts.clear()
+        self._bytes = 0
 
-    def _only_day(self, batch: pa.RecordBatch) -> str | None:
-        """The day of all rows; ``None`` where they are of several, or of none."""
-        column = batch.column(self._column)
-        ends = pc.min_max(column).cast(_ENDS)
-        first, last = ends["min"].as_py(), ends["max"].as_py()
-        return self._known(first) if first == last and not column.null_count else None
-
-    def _split(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """The batch in parts of one day each. Rows that come by time, as most do, are not copied."""
         days = batch.column(self._column).cast(pa.date32())  # Arrow keeps instants in UTC, and floors them
         counts = pc.value_counts(days).sort(by="values")
         known = [(self._known(one["values"]), one["counts"]) for one in counts.to_pylist()]
-        batch = batch.take(pc.sort_indices(days))
+        if not pc.all(pc.less_equal(days[:-1], days[1:]), min_count=0).as_py():
+            batch = pc.take(batch, pc.sort_indices(days), boundscheck=False)
         start = 0
         for day, count in known:
             yield day, batch.slice(start, count)
@@ -112,7 +108,8 @@ class ByDay:
         return self._days[day]
 
 
-_ENDS = pa.struct([("min", pa.date32()), ("max", pa.date32())])
+_ROWS_AT_ONCE = 16_384
+"""Rows that are given to their days together; a few at a time would cost more than the rows themselves."""
 
 
 class _Spool:
@@ -126,14 +123,15 @@ class _Spool:
         self._sink: pa.OSFile | None = None
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
-    def write(self, day: str, batch: pa.RecordBatch) -> None:
+    def write(self, day: str, batches: list[pa.RecordBatch]) -> None:
         if self._writer is None:
             self._file.parent.mkdir(exist_ok=True)
             self._sink = pa.OSFile(str(self._file), "wb")
             self._writer = pa.ipc.new_file(self._sink, self._schema)
-        self._writer.write_batch(batch)
-        self._places.setdefault(day, []).append(self._count)
-        self._count += 1
+        for batch in batches:
+            self._writer.write_batch(batch)
+            self._places.setdefault(day, []).append(self._count)
+            self._count += 1
 
     def finish(self) -> None:
         if self._writer is not None:
@@ -143,7 +141,7 @@ class _Spool:
     def read(self, day: str) -> Iterator[pa.RecordBatch]:
         places = self._places.get(day)
         if places:
-            with closing(pa.OSFile(str(self._file))) as source, pa.ipc.open_file(source) as reader:
+            with closing(pa.memory_map(str(self._file))) as source, pa.ipc.open_file(source) as reader:
                 for place in places:
                     yield reader.get_batch(place)
 

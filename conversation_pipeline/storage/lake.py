@@ -27,7 +27,7 @@ from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage.days import ByDay
 from conversation_pipeline.storage.errors import PublishError, StorageError
-from conversation_pipeline.storage.parquet import PartitionWriter
+from conversation_pipeline.storage.parquet import Dictionaries, PartitionWriter
 from conversation_pipeline.storage.partitions import day_folder
 from conversation_pipeline.storage.rows import fitted
 from conversation_pipeline.storage.sorting import in_key_order
@@ -131,7 +131,7 @@ class Lake:
         self._store.sweep(place.folder, datetime.now(UTC))
         with _told(place), self._store.draft(place.file) as draft:
             told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
-            footer = self._write(place, draft, batches, promised, told, self._memory)
+            footer = self._write(place, draft, batches, promised, told, self._memory, Dictionaries())
             return self._publish(place, draft, footer)
 
     def replace_days(
@@ -184,9 +184,11 @@ class Lake:
                 by_day.finish()
                 _as_promised(by_day.count, promised)
 
+            memory, dictionaries = self._memory // _WRITERS, Dictionaries()
+
             def write(day: str) -> dict[str, Any]:
                 with _told(places[day]):
-                    return self._write(places[day], drafts[day], by_day.of(day), alone, told, self._memory // _WRITERS)
+                    return self._write(places[day], drafts[day], by_day.of(day), alone, told, memory, dictionaries)
 
             with ThreadPoolExecutor(_WRITERS) as threads:
                 footers = dict(zip(places, threads.map(write, places), strict=True))
@@ -302,13 +304,14 @@ class Lake:
         promised: int | None,
         origin: dict[str, Any],
         memory: int,
+        dictionaries: Dictionaries,
     ) -> dict[str, Any]:
         """
         Write the rows to the draft and hold them against what was promised; returns the footer's receipt.
         """
         dataset = place.dataset
         fit = (fitted(batch, dataset) for batch in batches)
-        with closing(PartitionWriter(draft.path, dataset)) as writer:
+        with closing(PartitionWriter(draft.path, dataset, dictionaries)) as writer:
             for batch in in_key_order(fit, dataset, memory=memory, scratch=draft.scratch):
                 writer.write(batch)
             _as_promised(writer.rows, promised)

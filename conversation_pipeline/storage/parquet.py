@@ -27,6 +27,26 @@ _GLANCE_ROWS = 2_048
 _GLANCE_DISTINCT = 0.75  # with 2,500 values, the most that may repeat in 50,000 rows, it would be 0.68
 
 
+class Dictionaries:
+    """
+    Which columns are written with a dictionary: those of texts or decimals that repeat in the first rows (2.4, "low").
+
+    Files of one dataset that share this share one look, since looking costs a sixth of writing.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] | None = None
+
+    def of(self, sample: pa.Table) -> list[str]:
+        """Names of columns, by the rows of the first file that had enough of them to tell."""
+        if self._names is not None:
+            return self._names
+        names = [name for name in sample.column_names if _repeats(sample.column(name))]
+        if sample.num_rows >= _GLANCE_ROWS:
+            self._names = names
+        return names
+
+
 class PartitionWriter:
     """
     Rows in the order of their key, as Parquet: zstd level 1, dictionaries where values repeat, packed
@@ -38,9 +58,10 @@ class PartitionWriter:
         content: Fingerprint of the rows.
     """
 
-    def __init__(self, path: Path, dataset: Dataset) -> None:
+    def __init__(self, path: Path, dataset: Dataset, dictionaries: Dictionaries) -> None:
         self._path = path
         self._dataset = dataset
+        self._dictionaries = dictionaries
         self._empty_waiting()
         self._file: pq.ParquetWriter | None = None
         self.rows = 0
@@ -91,7 +112,7 @@ class PartitionWriter:
         """Write the first so many of the waiting rows."""
         table = pa.Table.from_batches(self._waiting, self._dataset.schema)
         if self._file is None:
-            self._file = _opened(self._path, self._dataset, table)
+            self._file = _opened(self._path, self._dataset, self._dictionaries.of(table))
         self._file.write_table(table.slice(0, rows), row_group_size=ROW_GROUP_ROWS)
         self._empty_waiting()
         for batch in table.slice(rows).to_batches():
@@ -99,14 +120,14 @@ class PartitionWriter:
         return self._file
 
 
-def _opened(path: Path, dataset: Dataset, sample: pa.Table) -> pq.ParquetWriter:
+def _opened(path: Path, dataset: Dataset, dictionaries: list[str]) -> pq.ParquetWriter:
     schema = dataset.schema
     return pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[name for name in schema.names if _repeats(sample.column(name))],
+        use_dictionary=dictionaries,
         column_encoding={
             path: "DELTA_BINARY_PACKED"
             for field in schema
@@ -118,7 +139,7 @@ def _opened(path: Path, dataset: Dataset, sample: pa.Table) -> pq.ParquetWriter:
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
-    """Whether a dictionary pays: text or decimals of which fewer than one in twenty are new (2.4, "low")."""
+    """Whether a dictionary pays: text or decimals of which fewer than one in twenty are new."""
     if not (pa.types.is_string(column.type) or pa.types.is_floating(column.type)):
         return False
     # A glance tells most columns: counting 50,000 different texts costs as much as writing them.

@@ -22,8 +22,13 @@ from conversation_pipeline.storage.rows import KeyOrder
 
 _Key = tuple[Any, ...]
 
-_BATCH_ROWS = 16_384
-_BATCHES_IN_MEMORY = 64
+_BATCH_ROWS = 65_536
+_BATCHES_IN_MEMORY = 8
+"""Few, since taking many rows at once costs half as much as taking them by the thousand."""
+
+_BATCHES_OF_A_RUN = 64
+"""Many, since a merge has one of each run in memory."""
+
 _SPOOLED = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -41,12 +46,12 @@ def in_key_order(
         scratch: A folder to make, on a disk with room for all rows.
     """
     order = KeyOrder(dataset.key)
-    step = max(memory // _BATCHES_IN_MEMORY, 1)
+    step = max(memory // _BATCHES_OF_A_RUN, 1)
     runs: list[Path] = []
     gathered: list[pa.RecordBatch] = []
     size = 0
 
-    def ready() -> Iterator[pa.RecordBatch]:
+    def ready(step: int) -> Iterator[pa.RecordBatch]:
         return _cut(gathered, step) if order.ascending else _sorted(gathered, dataset, step)
 
     for batch in batches:
@@ -54,11 +59,14 @@ def in_key_order(
         gathered.append(batch)
         size += batch.nbytes
         if size > memory:
-            runs.append(_spooled(ready(), dataset, scratch / f"run-{len(runs)}"))
+            runs.append(_spooled(ready(step), dataset, scratch / f"run-{len(runs)}"))
             gathered.clear()
             size = 0
+    if not runs:
+        yield from ready(max(memory // _BATCHES_IN_MEMORY, 1))
+        return
     with ExitStack() as files:
-        parts = [*(_read(run, files) for run in runs), ready()]
+        parts = [*(_read(run, files) for run in runs), ready(step)]
         yield from chain.from_iterable(parts) if order.ascending else _merged(parts, dataset, step)
 
 
@@ -71,14 +79,17 @@ def _cut(batches: Iterable[pa.RecordBatch], step: int) -> Iterator[pa.RecordBatc
 
 
 def _sorted(batches: Iterable[pa.RecordBatch], dataset: Dataset, step: int) -> Iterator[pa.RecordBatch]:
-    table = pa.Table.from_batches(batches, dataset.schema).combine_chunks()
-    ranks = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in dataset.key])
-    rows = _rows_a_step(table, step)
-    for start in range(0, table.num_rows, rows):
-        yield from table.take(ranks.slice(start, rows)).to_batches()
+    batches = list(batches)
+    if not batches:
+        return
+    together = pa.concat_batches(batches)
+    ranks = pc.sort_indices(together, sort_keys=[(name, "ascending") for name in dataset.key])
+    rows = _rows_a_step(together, step)
+    for start in range(0, together.num_rows, rows):
+        yield pc.take(together, ranks.slice(start, rows), boundscheck=False)
 
 
-def _rows_a_step(rows: pa.RecordBatch | pa.Table, step: int) -> int:
+def _rows_a_step(rows: pa.RecordBatch, step: int) -> int:
     fitting: int = rows.num_rows * step // max(rows.nbytes, 1)
     return min(max(fitting, 1), _BATCH_ROWS)
 

@@ -74,9 +74,7 @@ def written(rows: Sequence[dict[str, str]], columns: Sequence[str] = COLUMNS) ->
 
 
 def read(tmp_path: Path, body: bytes, records: int, drift: Counter[str] | None = None) -> list[dict[str, Any]]:
-    file = tmp_path / "page.csv"
-    file.write_bytes(body)
-    page = CsvPage(file, records, SEEN, Counter() if drift is None else drift)
+    page = CsvPage(io.BytesIO(body), records, SEEN, Counter() if drift is None else drift)
     return pa.Table.from_batches(page.batches(), THINGS.schema).to_pylist()
 
 
@@ -208,8 +206,7 @@ SPOILT = {
 def test_a_spoilt_page_is_refused(tmp_path: Path, fault: str) -> None:
     """Nothing of it is handed on, and the error says what is wrong without a word of the page (D7, D9)."""
     body, reason = SPOILT[fault]
-    (tmp_path / "page.csv").write_bytes(body)
-    page = CsvPage(tmp_path / "page.csv", 3, SEEN, Counter())
+    page = CsvPage(io.BytesIO(body), 3, SEEN, Counter())
 
     with pytest.raises(IncompleteAnswer, match=reason) as error:
         list(page.batches())
@@ -445,8 +442,7 @@ def test_a_page_that_stays_spoilt_is_given_up(faults: FaultServer, line: Connect
 def test_a_large_page_is_handed_on_as_it_comes(tmp_path: Path) -> None:
     """A page beyond the look-ahead does not wait in memory; a fault at its end is still told."""
     rows = [ROW | {"Id": f"0Mw{place:015}", "Name": "x" * 100_000} for place in range(1_000)]
-    (tmp_path / "page.csv").write_bytes(written(rows))
-    page = CsvPage(tmp_path / "page.csv", 1_001, SEEN, Counter())
+    page = CsvPage(io.BytesIO(written(rows)), 1_001, SEEN, Counter())
 
     batches = page.batches()
     assert next(batches).num_rows > 0
