@@ -124,7 +124,7 @@ select
     entries.* exclude (
         precedence, roads, messaging_session_id, voice_call_id, sender_display_name, selected_options, text
     ),
-    case when entries.message_type = 'ChoicesResponseMessage' and entries.format_type = 'Selections'
+    case when entries.format_type = 'Selections' and entries.message_type is distinct from 'FormResponseMessage'
         then coalesce(named_choices.text, entries.text) else entries.text end as text,
     coalesce(named_choices.selected_options, entries.selected_options) as selected_options,
     coalesce(

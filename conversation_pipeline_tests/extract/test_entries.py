@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conversation_pipeline.extract.entries import ENTRY_TYPES, Drift, ReadConversation, batches
+from conversation_pipeline.extract.entries import ENTRY_TYPES, Drift, ReadConversation, batches, payload, wrapper
+from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce.connection import readable
-from conversation_pipeline.schemas.conversations import ENTRIES_CONVERSATION_DATA
+from conversation_pipeline.schemas.conversations import ENTRIES_CONNECT, ENTRIES_CONVERSATION_DATA
 
 DAY = Window.of_day("2026-11-18")
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)
@@ -266,6 +269,31 @@ GOLDEN: dict[str, tuple[Row, Row]] = {
     "InformationRequest": (
         message("InformationRequestMessage", "informationRequest", {"formatType": "InformationRequest"}), {},
     ),
+    "Selections of a form": (
+        message("FormResponseMessage", "formResponse", {"formatType": "Selections", "formTitle": title("Which part?"),
+                **CHOSEN}),
+        {"text": "Which part?", "selected_options": TWO_OPTIONS[1:]},
+    ),
+    # Pictures beside what is offered, and files of templates
+    "Choices QuickReplies with images": (
+        choices({"formatType": "QuickReplies", "text": "About?", "optionItems": TWO, "images": [PHOTO]}),
+        {"text": "About?", "options": TWO_OPTIONS, "attachments": [PHOTO_FILE]},
+    ),
+    "Carousel with images": (
+        static({"formatType": "Carousel", "items": [], "images": [PHOTO]}), {"attachments": [PHOTO_FILE]},
+    ),
+    "ExternalTemplate with assets": (
+        static({"formatType": "ExternalTemplate", "externalTemplate": {"name": "sent", "assets": [PHOTO]}}),
+        {"text": "[template] sent", "attachments": [PHOTO_FILE]},
+    ),
+    # What one format borrows from another is read all the same
+    "Text with options": (
+        static({"formatType": "Text", "text": "About?", "optionItems": TWO}),
+        {"text": "About?", "options": TWO_OPTIONS},
+    ),
+    "Text with a title alone": (
+        static({"formatType": "Text", "text": None, "title": title("Hello")}), {"text": "Hello"},
+    ),
     # Whispers and revisions
     "Note": (
         message("StaticContentMessage", "staticContent", {"formatType": "Text", "text": "offer it"}, entry_type="Note"),
@@ -306,6 +334,81 @@ def test_a_payload_becomes_columns(case: str, form: str) -> None:
     assert found["message_type"] == content["messageType"]
     assert found["format_type"] == next(value for value in content.values() if isinstance(value, dict))["formatType"]
     assert not drift.seen
+
+
+# The rows of 2.4, text extraction: a payload, and the text that it must give.
+TEXT_RULES: dict[str, tuple[Row, str | None]] = {
+    "StaticContent Text": (static({"formatType": "Text", "text": "words"}), "words"),
+    "StaticContent Buttons": (static({"formatType": "Buttons", "text": "words", "actions": []}), "words"),
+    "StaticContent Attachments": (static({"formatType": "Attachments", "text": "words", "attachments": []}), "words"),
+    "StaticContent RichLink": (static({"formatType": "RichLink", "text": "words", "linkItem": TRACK}), "words"),
+    "RichLink without text": (static({"formatType": "RichLink", "text": None, "linkItem": TRACK}), "Track it"),
+    "ExternalTemplate": (
+        static({"formatType": "ExternalTemplate", "externalTemplate": {"name": "sent", "languageCode": "en"}}),
+        "[template] sent",
+    ),
+    "ExtendedText": (static({"formatType": "ExtendedText", "textContent": "words", "richContent": "<b>x"}), "words"),
+    "ExtendedText, fallback": (static({"formatType": "ExtendedText", "richContent": "<b>words</b>"}), "words"),
+    "MessageDefinition": (static({"formatType": "MessageDefinition", "messageDefinitionNameOrId": "Welcome"}), None),
+    "Choices, text": (choices({"formatType": "Buttons", "text": "words", "optionItems": TWO}), "words"),
+    "Choices, title": (choices({"formatType": "DisplayableOptions", "title": "words", "optionItems": TWO}), "words"),
+    "Choices, message": (choices({"formatType": "ConfirmMessage", "message": title("words"), "confirm": []}), "words"),
+    "ChoicesResponse": (
+        message("ChoicesResponseMessage", "choicesResponse", {"formatType": "Selections", "selectedOptions": [
+            {"optionIdentifier": "1", "optionTitle": title("one")},
+            {"optionIdentifier": "2", "optionTitle": title("two")},
+        ]}),
+        "one, two",
+    ),
+    "Form": (message("FormMessage", "form", {"formatType": "Inputs", "formTitle": title("words")}), "words"),
+    "FormResponse": (
+        message("FormResponseMessage", "formResponse", {"formatType": "Inputs", "formTitle": title("words"),
+                "inputValues": [{"inputValueType": "SingleInputValue", "inputId": "i", "value": "secret"}]}),
+        "words",
+    ),
+    "Note": (
+        message("StaticContentMessage", "staticContent", {"formatType": "Text", "text": "words"}, entry_type="Note"),
+        "words",
+    ),
+    "FlagRaise": (
+        message("ChoicesMessage", "choices", {"formatType": "Buttons", "text": "words"}, entry_type="FlagRaise"),
+        "words",
+    ),
+    "everything else": (static({"formatType": "CancelAction", "timestamp": 1, "sequenceId": "1"}), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", list(TEXT_RULES))
+def test_text_follows_the_rules(rule: str) -> None:
+    """One test a row of 2.4; the payload is kept beside whatever the text is."""
+    payload, text = TEXT_RULES[rule]
+
+    found = row(entry(payload))
+
+    assert found["text"] == text
+    assert json.loads(found["payload"]) == payload
+
+
+@pytest.mark.parametrize("entry_type", ["Note", "FlagRaise", "FlagLower"])
+@pytest.mark.parametrize(("told", "visibility"), [(None, "Internal"), ("Internal", "Internal"), ("Default", "Default")])
+def test_whispers_are_internal(entry_type: str, told: str | None, visibility: str) -> None:
+    """They are between people of the company, unless the service itself says that the end user sees them."""
+    found = row(entry({"entryType": entry_type, "id": ID}, visibilityStrategy=told))
+
+    assert found["visibility"] == visibility
+
+
+@pytest.mark.parametrize("app_type", ["chatbot", "digital_worker", "voice_bot"])
+def test_turns_of_bots_and_ai_agents_are_messages(app_type: str) -> None:
+    """They say what they say like anyone else, sources included."""
+    cited = GOLDEN["Text with citations"][0]
+    bot = {"appType": app_type, "subject": "0XxAA0000001111", "role": "Chatbot"}
+
+    found = row(entry(cited, sender=bot, relatedRecords=[]))
+
+    assert (found["sender_app_type"], found["sender_role"], found["text"]) == (app_type, "Chatbot", "See [1].")
+    assert found["links"] == [{"title": "Help", "url": "https://e.invalid"}]
+    assert found["related_records"] == []
 
 
 @pytest.mark.parametrize("entry_type", sorted(ENTRY_TYPES))
@@ -606,6 +709,151 @@ def replaced(value: Any, name: str, by: Any) -> Any:
     if isinstance(value, dict):
         return {key: by if key == name else replaced(inner, name, by) for key, inner in value.items()}
     return [replaced(inner, name, by) for inner in value] if isinstance(value, list) else value
+
+
+@any_json
+@given(st.sampled_from(list(GOLDEN)), st.data())
+def test_a_payload_that_is_as_published_reads_as_any_other(case: str, data: st.DataObject) -> None:
+    """Expecting published types makes reading fast, and changes nothing of what is read."""
+    name = data.draw(st.sampled_from(MEMBERS))
+    text = json.dumps(replaced(GOLDEN[case][0], name, data.draw(JSON)))
+    notes_of_quick: list[str] = []
+    notes_of_lenient: list[str] = []
+
+    assert payload.read_payload(text, notes_of_quick) == payload.read_leniently(text, notes_of_lenient)
+    assert notes_of_quick == notes_of_lenient
+
+
+@any_json
+@given(st.lists(st.dictionaries(st.sampled_from(WRAPPER), JSON, max_size=2), max_size=3))
+def test_a_page_that_is_as_published_reads_as_any_other(odd: list[Row]) -> None:
+    """The same for the wrapper: whole pages at once, or entry by entry."""
+    body = page(*(entry(identifier=f"e{place}") | members for place, members in enumerate(odd)))
+
+    assert [told(*one) for one in wrapper.read_page(body)] == [told(*one) for one in wrapper.read_leniently(body)]
+
+
+def told(identifier: str, entry: wrapper.Entry, notes: Sequence[str]) -> Row:
+    """An entry as it was read, whichever way."""
+    members = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    payload_text = wrapper.payload_text(members.pop("entry_payload"))
+    return members | {"identifier": identifier, "payload": payload_text, "notes": list(notes)}
+
+
+@dataclass
+class TakenPages(Sequence[bytes]):
+    """Bodies that note which of them were taken."""
+
+    bodies: list[bytes]
+    taken: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.taken.append(place)
+        return self.bodies[place]
+
+
+def test_a_long_reading_is_handed_on_page_by_page() -> None:
+    """Memory does not grow with the length of a conversation: a full batch comes before the next page is taken."""
+    pages = TakenPages([page(*(entry(identifier=f"e{number}-{place}") for place in range(4))) for number in range(3)])
+    reading = ReadConversation("conversation", pages, FETCHED_AT)
+
+    found = batches([reading], DAY, ENTRIES_CONVERSATION_DATA, road="conversation_data", drift=Drift(), rows_a_batch=4)
+
+    assert next(iter(found)).num_rows == 4
+    assert pages.taken == [2]
+
+
+def test_pages_of_a_long_reading_overlap_as_well() -> None:
+    """An entry on two pages is one row, with its last word, however many batches lie between them."""
+    bodies = [page(entry(senderDisplayName=f"told {number}"), entry(identifier=f"e{number}")) for number in range(4)]
+    reading = ReadConversation("conversation", bodies, FETCHED_AT)
+
+    found = batches([reading], DAY, ENTRIES_CONVERSATION_DATA, road="conversation_data", drift=Drift(), rows_a_batch=1)
+
+    names = {one["entry_identifier"]: one["sender_display_name"] for batch in found for one in batch.to_pylist()}
+    assert names == {ID: "told 3", "e0": "Rita R.", "e1": "Rita R.", "e2": "Rita R.", "e3": "Rita R."}
+
+
+def test_identifiers_beyond_those_held_in_memory_are_known() -> None:
+    """Half a million have been seen, wherever they are kept; a new one among them is new."""
+    seen = Seen()
+    for start in range(0, 500_000, 50_000):
+        seen.add([f"e{number}" for number in range(start, start + 50_000)])
+
+    assert seen.add(["e0", "e499999", "e500000", "with\0nothing", "e250000"]) == ["e500000", "with\0nothing"]
+    assert seen.add(["e500000", "with\0more", "with\0nothing"]) == ["with\0more"]
+
+
+def connect_entry(text: Any = "It&#39;s &lt;here&gt; &amp; now", **members: Any) -> Row:
+    """An entry as Connect sends it: seven properties."""
+    return {
+        "clientDuration": 0,
+        "clientTimestamp": MILLISECONDS - 87,
+        "identifier": ID,
+        "messageText": text,
+        "relatedRecords": ["0MwAA0000002222"],
+        "sender": {"appType": "iamessage", "role": "EndUser", "subject": "v2/iamessage/UNAUTH/NA/uid:1"},
+        "serverReceivedTimestamp": MILLISECONDS,
+    } | members
+
+
+def connect_row(told: Row, *, html_escaped: bool = False, drift: Drift | None = None) -> Row:
+    reading = ReadConversation("conversation", (page(told),), FETCHED_AT)
+    [batch] = batches(
+        [reading], DAY, ENTRIES_CONNECT, road="connect", drift=drift or Drift(), html_escaped=html_escaped
+    )
+    [only] = batch.to_pylist()
+    return only
+
+
+def test_a_text_of_connect_is_a_message() -> None:
+    """Connect fills messageText for static content of text type alone, so the types follow; it sends no payload."""
+    drift = Drift()
+
+    found = connect_row(connect_entry("on the way"), drift=drift)
+
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "conversation_identifier": "conversation",
+        "entry_identifier": ID,
+        "entry_type": "Message",
+        "message_type": "StaticContentMessage",
+        "format_type": "Text",
+        "text": "on the way",
+        "sender_role": "EndUser",
+        "sender_app_type": "iamessage",
+        "sender_subject": "v2/iamessage/UNAUTH/NA/uid:1",
+        "client_timestamp": NOON - timedelta(milliseconds=87),
+        "transcripted_timestamp": NOON,
+        "client_duration_ms": 0,
+        "related_records": ["0MwAA00000022220AA"],
+        "road": "connect",
+        "fetched_at": FETCHED_AT,
+    }
+    assert not drift.seen
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", 5, {"a": "b"}])
+def test_an_entry_of_connect_without_text_has_no_type(text: Any) -> None:
+    """What it was, Connect does not say; that it was there, it does."""
+    found = connect_row(connect_entry(text))
+
+    assert [found[name] for name in ("entry_type", "message_type", "format_type", "text", "payload")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("html_escaped", "text"), [(True, "It's <here> & now"), (False, "It&#39;s &lt;here&gt; &amp; now")]
+)
+def test_entities_of_connect_are_read_once_if_they_are_there(html_escaped: bool, text: str) -> None:
+    """Only who asked knows whether entities are the service's or the customer's."""
+    assert connect_row(connect_entry(), html_escaped=html_escaped)["text"] == text
+
+
+def test_entities_are_read_once_only() -> None:
+    """A customer who wrote an entity sees that entity."""
+    assert connect_row(connect_entry("&amp;lt;"), html_escaped=True)["text"] == "&lt;"
 
 
 def test_batches_are_handed_on_as_they_fill() -> None:
