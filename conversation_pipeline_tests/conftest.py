@@ -23,10 +23,23 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.settings import Settings, load_settings
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake
+from conversation_pipeline_tests.traps import trap_numbers
 
 # A property is no stopwatch: on a busy machine any example may take long. Seeds are fixed: a red run stays red.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("here")
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that stand in the register of traps carry its mark."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            file, name = item.path.relative_to(_HERE).as_posix(), item.name.partition("[")[0]
+            for number in trap_numbers(file, name):
+                item.add_marker(pytest.mark.trap(number))
+
 
 FIRST_DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 13, 15, 0, tzinfo=UTC)

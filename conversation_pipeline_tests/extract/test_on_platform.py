@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.custom import with_custom_fields
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
@@ -124,7 +126,7 @@ def test_a_snapshot_has_no_window(org: Org) -> None:
 
 
 def test_records_begun_before_the_lake_are_found(org: Org) -> None:
-    """A session created before the first day that goes on is on the work list; one that had ended is not."""
+    """A session created before the first day, be it months, is found while it goes on; one that had ended is not."""
     start = datetime(2026, 11, 17, tzinfo=UTC)
     ages = {"open": None, "late": start + timedelta(hours=2), "over": start - timedelta(hours=1)}
     inserted = org.control.post(
@@ -132,7 +134,7 @@ def test_records_begun_before_the_lake_are_found(org: Org) -> None:
         insert=[
             {
                 "sobject": "MessagingSession",
-                "CreatedDate": (start - timedelta(days=2)).isoformat(),
+                "CreatedDate": (start - timedelta(days=200)).isoformat(),
                 "EndTime": end.isoformat() if end else None,
             }
             for end in ages.values()
@@ -142,6 +144,7 @@ def test_records_begun_before_the_lake_are_found(org: Org) -> None:
     found = begun_before(org.query(), MESSAGING_SESSIONS, start, start)
 
     assert set(found["id"].to_pylist()) & set(inserted) == set(inserted[:2])
+    assert org.seen() == ["token", "describe", "query_all"]
 
 
 def test_nothing_begun_before_in_an_org_without_the_object(org: Org) -> None:
@@ -158,3 +161,102 @@ def test_a_condition_on_an_end_needs_the_column(org: Org) -> None:
     selection = Selection.of(MESSAGING_SESSIONS, org.query().describe("MessagingSession"))
 
     assert "EndTime" not in selection.soql(DAY, still_going_at=DAY.start)
+
+
+def custom(dataset: Dataset, *names: str) -> Dataset:
+    [found] = with_custom_fields([dataset], [f"{dataset.sobject}.{name}" for name in names])
+    return found
+
+
+@pytest.mark.parametrize("kind", ["base64", "address", "location"])
+def test_a_column_that_is_no_one_value_is_not_read(kind: str, org: Org) -> None:
+    """Content and compound fields are left out and named, even where a setting asks for them as text."""
+    org.control.post("schema", object="MessagingSession", add={"name": "Extra__c", "type": kind})
+
+    selection = select(org.query(), custom(MESSAGING_SESSIONS, "Extra__c"))
+
+    assert selection.unfit == ("Extra__c",)
+    assert "Extra__c" not in selection.soql(DAY)
+
+
+@pytest.mark.parametrize("given", ["string", "datetime"])
+def test_a_column_of_another_type_is_not_read(given: str, org: Org) -> None:
+    """A number that became a text, or a date and time, does not become a wrong number: it is left out and named."""
+    org.control.post("schema", object="VoiceCall", change={"name": "NumberOfHolds", "type": given})
+
+    selection = select(org.query(), VOICE_CALLS)
+
+    assert selection.unfit == ("NumberOfHolds",)
+
+
+def test_a_formula_is_not_read(org: Org) -> None:
+    """Its value changes and no stamp of the record moves, so a column of it would go stale unseen."""
+    added = {"name": "Score__c", "type": "double", "calculated": True, "values": [1.0]}
+    org.control.post("schema", object="MessagingSession", add=added)
+
+    selection = select(org.query(), custom(MESSAGING_SESSIONS, "Score__c:number"))
+
+    assert selection.calculated == ("Score__c",)
+    assert "Score__c" not in selection.soql(DAY)
+    assert any("calculated by a formula" in reason for reason in selection.findings)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "unfilterable", "cursor"),
+    [
+        ([], [], "SystemModstamp"),
+        ([], ["SystemModstamp"], "LastModifiedDate"),
+        (["SystemModstamp"], [], "LastModifiedDate"),
+        (["SystemModstamp"], ["LastModifiedDate"], None),
+    ],
+)
+def test_the_cursor_is_the_surest_field_that_a_condition_may_name(
+    hidden: list[str], unfilterable: list[str], cursor: str | None, org: Org
+) -> None:
+    """SystemModstamp, else LastModifiedDate, and only if describe calls it filterable; else nothing tells a change."""
+    org.control.post("hide", object="MessagingSession", fields=hidden)
+    for name in unfilterable:
+        change = {"name": name, "type": "datetime", "filterable": False}
+        org.control.post("schema", object="MessagingSession", change=change)
+
+    assert select(org.query(), MESSAGING_SESSIONS).cursor == cursor
+
+
+def test_records_at_the_edges_of_a_day_are_of_one_day(org: Org) -> None:
+    """Midnight is the day's that begins; the next midnight is not; ties do not get lost between pages."""
+    midnight, next_midnight = DAY.start.isoformat(), DAY.end.isoformat()
+    ties = [{"sobject": "MessagingSession", "CreatedDate": midnight} for _ in range(7)]
+    late = [{"sobject": "MessagingSession", "CreatedDate": next_midnight}]
+    inserted = org.control.post("records", insert=[*ties, *late])["inserted"]
+    org.control.post("switches", query_page_rows=3)
+    selection = select(org.query(), MESSAGING_SESSIONS)
+
+    pages = org.query().pages(selection.soql(DAY), all_rows=True)
+    found = [record["Id"] for one in pages for record in json.loads(one.body)["records"]]
+
+    assert [identifier for identifier in found if identifier in inserted] == sorted(inserted[:7])
+
+
+@pytest.mark.parametrize("dataset", FROM_SALESFORCE, ids=lambda dataset: dataset.name)
+def test_lookups_are_kept_as_ids(dataset: Dataset, org: Org) -> None:
+    """Whatever objects a lookup may point at, its id is what is asked for: Bulk knows no TYPEOF."""
+    selection = select(org.query(), dataset)
+
+    lookups = [field for field in selection.fields if field.record_id]
+    assert lookups
+    assert "TYPEOF" not in selection.soql(None)
+    assert {str(field.api_name).count(".") for field in lookups} == {0}
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_a_date_knows_no_zone(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day is the same day wherever the reader is."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    dataset = custom(MESSAGING_SESSIONS, "Due__c:date")
+
+    found = value(dataset, "due__c", {"Due__c": "2026-11-18"})
+
+    monkeypatch.undo()
+    time.tzset()
+    assert found == date(2026, 11, 18)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,9 @@ import pytest
 from conversation_pipeline.defs.landing import Landing, land_days
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.salesforce.bulk import Polling
+from conversation_pipeline.salesforce.errors import QueryTooLong, SalesforceError
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.custom import with_custom_fields
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake, Staging
@@ -29,13 +32,15 @@ class World:
     control: Control
     project: Project
 
-    def land(self, folder: Path, *, bulk_from_rows: int) -> dict[str, dict[str, Any]]:
+    def land(
+        self, folder: Path, *, bulk_from_rows: int, dataset: Dataset = MESSAGING_SESSIONS
+    ) -> dict[str, dict[str, Any]]:
         with closing(Org(self.project.settings(), IMPATIENT)) as org:
             org.bulk_from_rows = bulk_from_rows
             org.bulk.polling = Polling(first=0.01, longest=0.02)
             staging = Staging(str(folder / "staging"))
             lake = Lake(str(folder / "lake"))
-            landing = Landing(MESSAGING_SESSIONS, org, lake, staging, "test", logging.getLogger(__name__))
+            landing = Landing(dataset, org, lake, staging, "test", logging.getLogger(__name__))
             return dict(land_days(landing, DAYS))
 
     def calls(self) -> dict[str, int]:
@@ -108,3 +113,50 @@ def test_an_object_that_bulk_refuses_is_read_by_rest(world: World, tmp_path: Pat
 
     assert {metadata["mode"] for metadata in landed.values()} == {"full pull"}
     assert sum(metadata["dagster/partition_row_count"] for metadata in landed.values()) >= ROWS
+
+
+def test_a_job_may_be_split_by_the_org(world: World, tmp_path: Path) -> None:
+    """A query with ORDER BY or LIMIT switches PK chunking off and times out on large objects; ours has neither."""
+    world.control.post("switches", bulk_after_polls=10)
+    world.control.post(
+        "faults", route="bulk_jobs.results", effect={"status": 400, "body": [{"errorCode": "API_ERROR"}]}
+    )
+    with suppress(SalesforceError):
+        world.land(tmp_path, bulk_from_rows=1_000)
+    with closing(Org(world.project.settings(), IMPATIENT)) as org:
+        [job] = org.bulk.jobs()
+        told = org.query.connection.get(f"/services/data/v66.0/jobs/query/{job.id}").json()
+
+    assert told["isPkChunkingSupported"]
+
+
+@pytest.fixture
+def wide(world: World) -> Dataset:
+    """Sessions with so many custom fields that their query fits into no URI."""
+    names = [f"A_custom_field_with_a_rather_long_name_{number:03}__c" for number in range(300)]
+    for name in names:
+        world.control.post("schema", object="MessagingSession", add={"name": name, "type": "string", "values": ["x"]})
+    [dataset] = with_custom_fields([MESSAGING_SESSIONS], [f"MessagingSession.{name}" for name in names])
+    world.control.post("counters/reset")
+    return dataset
+
+
+def test_a_query_too_long_for_a_uri_goes_by_bulk(world: World, wide: Dataset, tmp_path: Path) -> None:
+    """All columns come by one job, however few rows there are: columns of one row are never read at two times."""
+    landed = world.land(tmp_path, bulk_from_rows=1_000_000, dataset=wide)
+
+    calls = world.calls()
+    rows = Lake(str(tmp_path / "lake")).read(wide, DAYS[0]).to_pylist()
+    assert {metadata["mode"] for metadata in landed.values()} == {"bulk job"}
+    assert (calls["bulk_jobs.create"], calls.get("rest.query_all", 0)) == (1, 0)
+    assert {row[field.name] for row in rows for field in wide.fields[-300:]} == {"x"}
+
+
+def test_a_query_that_neither_api_takes_says_what_to_do(world: World, wide: Dataset, tmp_path: Path) -> None:
+    """Too long for a URI and refused by Bulk: fewer columns is the way out, and nothing is published."""
+    world.control.post("switches", bulk_unsupported_objects="MessagingSession")
+
+    with pytest.raises(QueryTooLong, match="take names out of CONVERSATION_CUSTOM_FIELDS"):
+        world.land(tmp_path, bulk_from_rows=1_000_000, dataset=wide)
+
+    assert Lake(str(tmp_path / "lake")).partitions(wide) == []

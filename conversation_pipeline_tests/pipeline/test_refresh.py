@@ -27,6 +27,7 @@ from conversation_pipeline_tests.conftest import FIRST_DAY, IMPATIENT, NOW, Cont
 
 DATASET = MESSAGING_DELIVERY_ERRORS
 DAY = FIRST_DAY.isoformat()
+UNFILTERABLE = {"filterable": False}
 ROWS = 450  # more than two pages of 200: a refresh is cheaper than a full pull
 
 
@@ -258,6 +259,63 @@ def test_the_sensor_names_the_days_of_deleted_records(world: World, tmp_path: Pa
     days, _ = reader.look(seen)
 
     assert days == {DAY}
+
+
+def test_a_delete_and_an_insert_do_not_hide_each_other(world: World, tmp_path: Path) -> None:
+    """One row purged and one inserted leave the org's count as it was; the refresh loses and gains a row."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    reader.land()
+    world.later(hours=1)
+    world.control.post("records", delete=[ids[3]])
+    world.control.post("records", purge=[ids[3]])
+    created = f"{DAY}T12:00:00+00:00"
+    [new] = world.control.post("records", insert=[{"sobject": DATASET.sobject, "CreatedDate": created}])["inserted"]
+
+    landed = reader.land()
+
+    found = {row["id"] for row in reader.rows()}
+    assert landed["mode"] == "refresh of 1 changed rows"
+    assert len(found) == ROWS
+    assert new in found
+    assert ids[3] not in found
+
+
+def test_an_object_without_a_stamp_is_pulled_as_a_whole(world: World, tmp_path: Path) -> None:
+    """Where no field that a condition may name tells of changes, a day is read again from the start."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    for name in ("SystemModstamp", "LastModifiedDate"):
+        world.control.post("schema", object=DATASET.sobject, change={"name": name, "type": "datetime"} | UNFILTERABLE)
+    reader.land()
+    world.control.post("records", update=[{"Id": ids[7], "FailureReason": "unseen"}])
+
+    landed = reader.land()
+
+    assert landed["mode"] == "full pull"
+    assert [row["failure_reason"] for row in reader.rows() if row["id"] == ids[7]] == ["unseen"]
+
+
+def test_a_reading_is_dated_by_the_org_s_clock(world: World, tmp_path: Path) -> None:
+    """The next refresh begins where the org's clock stood, whatever ours says."""
+    world.restart()
+    reader = world.reader(tmp_path)
+
+    landed = reader.land()
+
+    assert datetime.fromisoformat(landed["asked_at"]) == datetime.fromisoformat(world.control.get("clock")["now"])
+
+
+def test_a_locator_that_is_lost_starts_the_query_again(world: World, tmp_path: Path) -> None:
+    """A token that ends between two pages takes the locator with it; every row is there once all the same."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    refused = {"status": 401, "body": [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]}
+    world.control.post("faults", route="rest.query_more", nth=2, times=1, effect=refused)
+    world.control.post("counters/reset")
+
+    reader.land()
+
+    asked = world.control.get("counters")["routes"]
+    assert sorted(row["id"] for row in reader.rows()) == ids
+    assert asked["rest.query_all"]["served"] == 2
 
 
 STEPS = st.lists(

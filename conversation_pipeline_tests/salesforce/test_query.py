@@ -15,6 +15,7 @@ from conversation_pipeline.salesforce.errors import (
     LocatorLost,
     ObjectUnavailable,
     PagingLoop,
+    QueryTooLong,
 )
 from conversation_pipeline.salesforce.query import Query, StagedPage
 from conversation_pipeline_tests.salesforce.conftest import IMPATIENT, FaultServer, Org, says
@@ -213,3 +214,25 @@ def test_the_org_s_clock_is_not_metered(org: Org) -> None:
 
     assert now.isoformat() == "2026-11-19T18:00:00+00:00"
     assert org.control.get("counters")["api_requests"] == 0
+
+
+def test_a_query_that_fits_into_no_uri_is_not_sent(org: Org) -> None:
+    """Beyond 12,000 bytes a proxy or the org may cut it (414, 431): the error says what to do instead."""
+    long = f"SELECT Id FROM MessagingSession WHERE Name IN ({', '.join(repr(str(n)) for n in range(2_000))})"
+
+    with pytest.raises(QueryTooLong, match=r"only Bulk API 2\.0 can carry it.*CONVERSATION_CUSTOM_FIELDS"):
+        list(org.query().pages(long, all_rows=False))
+
+    assert org.seen() == []
+
+
+def test_record_counts_are_one_call(org: Org) -> None:
+    """The org's own counts of several objects come together; one that it lacks is not among them."""
+    org.control.post("hide", object="VoiceCall", absent=True)
+
+    counts = org.query().record_counts(["MessagingSession", "User", "VoiceCall"])
+
+    seen = org.query().count("MessagingSession", "", all_rows=False)
+    assert counts["MessagingSession"] == seen > 0
+    assert set(counts) == {"MessagingSession", "User"}
+    assert org.seen()[:2] == ["token", "record_count"]

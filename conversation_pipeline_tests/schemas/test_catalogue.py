@@ -102,3 +102,14 @@ def test_a_declaration_that_names_no_column_is_refused(wrong: dict[str, object])
 
     with pytest.raises(ValueError, match="dataset things"):
         Dataset(**(right | wrong))  # type: ignore[arg-type]
+
+
+@each_dataset
+def test_no_column_depends_on_who_asks(dataset: Dataset) -> None:
+    """When a record was last viewed is told for the user who reads: the pipeline would find itself."""
+    assert not {field.api_name for field in dataset.fields} & {"LastViewedDate", "LastReferencedDate"}
+
+
+def test_entries_are_no_dataset_of_the_platform() -> None:
+    """Of enhanced channels the org keeps blank entries or none, and reading them needs a permission of its own."""
+    assert "ConversationEntry" not in {dataset.sobject for dataset in DATASETS}
