@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from conversation_pipeline.simulator.control.truth import entries_of
-from conversation_pipeline.simulator.endpoint import Endpoint, json_response
+from conversation_pipeline.simulator.endpoint import Endpoint, bearer, json_response
 from conversation_pipeline.simulator.exports import wire
 from conversation_pipeline.simulator.exports.model import Export, Layout, held
 from conversation_pipeline.simulator.oauth.model import Session
 from conversation_pipeline.simulator.org import Org
-from conversation_pipeline.simulator.rest.wire import authenticated, errors, not_found
+from conversation_pipeline.simulator.rest.wire import errors, not_found
 
 PAGE = "/setup/conversationTranscriptExport"
 EXPORTS = "/sim/transcript-exports"
@@ -29,7 +29,7 @@ def endpoints(org: Org) -> Iterable[Endpoint]:
     room = _Room(org)
 
     def at(name: str, path: str, method: str, handler: Handler) -> Endpoint:
-        return Endpoint(f"exports.{name}", path, (method,), authenticated(org, room.allowed(handler), metered=False))
+        return Endpoint(f"exports.{name}", path, (method,), room.allowed(handler))
 
     yield at("page", PAGE, "GET", room.page)
     yield at("page", PAGE, "POST", room.submit)
@@ -45,10 +45,13 @@ class _Room:
     def __init__(self, org: Org) -> None:
         self._org = org
 
-    def allowed(self, handler: Handler) -> Handler:
-        """A handler for users with the permission `Export Conversation Transcripts` [invented here]."""
+    def allowed(self, handler: Handler) -> Callable[[Request], Response]:
+        """A handler for sessions of users with the permission `Export Conversation Transcripts` [invented here]."""
 
-        def handle(request: Request, session: Session) -> Response:
+        def handle(request: Request) -> Response:
+            session = self._org.identities.session(bearer(request) or "", self._org.switches["token_life_seconds"])
+            if session is None:
+                return errors(401, "INVALID_SESSION_ID", "Session expired or invalid")
             names = {name.strip() for name in str(self._org.switches["export_users"]).split(",")}
             if session.client.username not in names:
                 return errors(403, "INSUFFICIENT_ACCESS", "This needs the permission Export Conversation Transcripts")
