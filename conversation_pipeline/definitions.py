@@ -7,6 +7,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from conversation_pipeline.defs.assets import assets
+from conversation_pipeline.defs.erasures import erasures_upstream
 from conversation_pipeline.defs.partitions import daily
 from conversation_pipeline.defs.resources import resources
 from conversation_pipeline.defs.schedules import schedules
@@ -38,7 +39,7 @@ def build_defs(
     return dg.Definitions(
         assets=assets(datasets, loaded.roads, days),
         schedules=schedules(days),
-        sensors=sensors(datasets, days),
+        sensors=[*sensors(datasets, days), erasures_upstream()],
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,
     )

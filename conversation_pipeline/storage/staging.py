@@ -185,11 +185,19 @@ class Staging:
         """
         Remove records fetched, and pulls begun, longer than ``keep`` ago; and what killed runs left. Returns
         how many.
+
+        Args:
+            now: By the clock of whom the records were fetched from; see ``newest``.
         """
         old = [name for name in self._store.names("") if self._time(name, now) < now - keep]
         for name in old:
             self._store.delete(name)
-        return len(old) + self._store.sweep("", now)
+        return len(old) + self._store.sweep("", datetime.now(UTC))
+
+    def newest(self) -> datetime | None:
+        """When the last answer was fetched; ``None`` where nothing is staged."""
+        names = self._store.names("")
+        return max((_staged(name).fetched_at for name in names if name.endswith(SUFFIX)), default=None)
 
     def erase(self, identifiers: Collection[str]) -> list[tuple[Staged, frozenset[str]]]:
         """

@@ -220,7 +220,7 @@ def test_drafts_of_killed_runs_are_swept(world: World, tmp_path: Path, point: Ki
     for draft in drafts:
         os.utime(draft, (0, 0))
 
-    project.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES])
+    project.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES, "erasures"])
 
     assert drafts
     assert left_over(project) == []

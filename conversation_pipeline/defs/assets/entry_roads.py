@@ -1,7 +1,6 @@
 """Off-platform: one asset for each road that is asked conversation by conversation."""
 
 from collections.abc import Collection
-from datetime import timedelta
 
 import dagster as dg
 
@@ -39,9 +38,5 @@ def entries(road: EntryRoad, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         with told(road.dataset.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
             pull = pull_entries(landing, days)
         materialize_days(context, lambda day: land_entries(landing, pull, day))
-        keep = timedelta(days=salesforce.settings.conversation_staging_days)
-        swept = staging.sweep(pull.asked_at, keep)
-        if swept:
-            context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
 
     return asset

@@ -1,11 +1,13 @@
-"""Erasures: what the org has deleted for good is removed here too, before the warehouse is landed."""
+"""Erasures: what the org has deleted for good is removed here too, and raw answers whose retention has ended."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import options
 from conversation_pipeline.defs.reporting import receipt_metadata, told
+from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Lake, Staging
@@ -26,16 +28,22 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
         pool="erasures",
     )
     def asset(
-        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], staging: dg.ResourceParam[Staging]
+        context: dg.AssetExecutionContext,
+        salesforce: dg.ResourceParam[Org],
+        lake: dg.ResourceParam[Lake],
+        staging: dg.ResourceParam[Staging],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         with told(ERASURES.name):
             done = replay(lake, staging, others, run_id=context.run.run_id)
+            swept = _swept(staging, timedelta(days=salesforce.settings.conversation_staging_days))
         rows, answers = sum(done.rows.values()), sum(done.answers.values())
         if done.new or rows or answers:
             context.log.info(
                 f"{done.new:,} erasures of the org were replayed: {rows:,} rows in {done.files:,} files "
                 f"and {answers:,} staged answers were removed"
             )
+        if swept:
+            context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
         for kind, count in done.not_understood.items():
             context.log.warning(f"{count:,} completed deletions are of {kind}: nothing is removed for them")
         return dg.MaterializeResult(
@@ -47,8 +55,15 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
                 "files_rewritten": done.files,
                 "answers_removed": answers,
                 "answers_removed_by_dataset": dg.MetadataValue.json(dict(done.answers)),
+                "answers_swept": swept,
                 "not_understood": dg.MetadataValue.json(dict(done.not_understood)),
             }
         )
 
     return [asset]
+
+
+def _swept(staging: Staging, keep: timedelta) -> int:
+    """Age is told from the newest answer: answers carry the org's clock, and this asset asks the org nothing."""
+    newest = staging.newest()
+    return staging.sweep(newest, keep) if newest is not None else 0
