@@ -12,6 +12,7 @@ from rich.console import Console
 from conversation_pipeline import demo as demonstration
 from conversation_pipeline import doctor as examination
 from conversation_pipeline.simulator import Simulator
+from conversation_pipeline.simulator.exports.drop import FORMATS, dropped
 
 _DEMO_FOLDER = Path("data/demo")
 
@@ -49,6 +50,23 @@ def simulate(port: int, seed: int, first_day: datetime | None, conversations_per
         click.echo(f"A simulated Salesforce org answers at {url}; credentials: {url}/simulator/credentials")
 
     simulator.run(port, ready)
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8765", show_default=True, help="Of the simulated org.")
+@click.option("--layout", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the archive.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    envvar="CONVERSATION_ARCHIVES",
+    default=Path("data/archives"),
+    show_default=True,
+    help="Where archives arrive.",
+)
+def drop_archive(url: str, layout: str, folder: Path) -> None:
+    """Export the transcripts of a simulated org, as an administrator would, and drop the parts into a folder."""
+    for file in dropped(url, folder, layout=layout):
+        click.echo(file)
 
 
 @main.command()

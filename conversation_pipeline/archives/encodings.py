@@ -36,10 +36,9 @@ def told(head: bytes) -> str | None:
     nuls = head.count(0)
     if not nuls:
         return None
-    if head[1::2].count(0) > len(head) // 4:
-        return "utf-16-le"
-    if head[::2].count(0) > len(head) // 4:
-        return "utf-16-be"
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) > len(head) // 4 and min(even, odd) < len(head) // 50:
+        return "utf-16-le" if odd > even else "utf-16-be"
     if nuls > len(head) // 100:
         raise Unreadable("no text; nothing but text is read")
     return None

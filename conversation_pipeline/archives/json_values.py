@@ -78,13 +78,19 @@ def cells(blocks: Iterator[bytes], kind: str, longest: int, left_out: Counter[st
 
 def _batches(rows: Iterator[Row]) -> Iterator[pa.RecordBatch]:
     waiting: list[Row] = []
-    for row in rows:
-        waiting.append(row)
-        if len(waiting) == _ROWS_A_BATCH:
-            yield _batch(waiting)
-            waiting = []
+    broken: Unreadable | None = None
+    try:
+        for row in rows:
+            waiting.append(row)
+            if len(waiting) == _ROWS_A_BATCH:
+                yield _batch(waiting)
+                waiting = []
+    except Unreadable as error:
+        broken = error
     if waiting:
         yield _batch(waiting)
+    if broken is not None:
+        raise broken
 
 
 def _batch(rows: list[Row]) -> pa.RecordBatch:
@@ -229,10 +235,15 @@ class _Text:
         """The text of the next value."""
         while (found := self._next()) is None:
             if len(self._text) - self._at > self._longest:
-                raise Unreadable(f"a JSON value of more than {self._longest:,} characters; rows before it were read")
+                raise self._too_long()
             if not self._more():
                 raise Unreadable(_BROKEN)
+        if len(found) > self._longest:
+            raise self._too_long()
         return found
+
+    def _too_long(self) -> Unreadable:
+        return Unreadable(f"a JSON value of more than {self._longest:,} characters; rows before it were read")
 
     def small(self) -> str | None:
         """The text of the next value, if it is a small and whole one; else nothing is taken."""

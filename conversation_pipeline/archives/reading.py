@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ UNKNOWN_CHARACTER = "character that the encoding does not know"
 _METADATA = ("manifest*.json", "readme*", "*.log", "schema*", ".ds_store")
 _STAMP = re.compile(r"(?<!\d)(20\d{12})(?!\d)")
 _HASHED_AT_ONCE = 2**20
+_BUFFER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,35 @@ class _Whole:
     archive: Archive
     member: Member
     survey: Survey
+
+
+class _Stored(io.RawIOBase):
+    """A file of an Arrow file system, as the standard library expects files."""
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._file.readinto(buffer))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._file.size()}[whence]
+        if start + offset < 0:
+            raise OSError("before the beginning of the file")  # Arrow has another error for it, zipfile wants this one
+        return int(self._file.seek(start + offset))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class Reading:
@@ -104,7 +135,7 @@ class Reading:
         return members(path, lambda: self._open(path), self._options.limits)
 
     def _open(self, path: str) -> IO[bytes]:
-        return cast(IO[bytes], self._filesystem.open_input_file(path))
+        return io.BufferedReader(_Stored(self._filesystem.open_input_file(path)), _BUFFER_BYTES)
 
     def _sha256(self, path: str) -> str:
         digest = hashlib.sha256()

@@ -72,7 +72,8 @@ def instant(text: str, zone: ZoneInfo) -> int | None:
     except ValueError:
         pass
     else:
-        return round(number * 1_000 / _units_a_second(abs(number))) if abs(number) >= _LEAST_EPOCH else None
+        milliseconds = number * 1_000 / _units_a_second(abs(number))
+        return round(milliseconds) if abs(number) >= _LEAST_EPOCH and _FIRST <= milliseconds <= _LAST else None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
