@@ -40,7 +40,15 @@ from conversation_pipeline.schemas.identifiers import record_id_18
 ROAD = "bulk"
 
 RESUME_WITHIN = timedelta(hours=1)
-"""A job begun longer ago than this is not gone on with: it tells what the org held then."""
+"""A job or a pull begun longer ago than this is not gone on with: it tells what the org held then."""
+
+PAGES_WORTH_A_LIST = 10
+"""
+A result of more pages than this is read by the list of its pages, where the org has one.
+
+The list is a call more (or one for every five pages, as documented), and each page then is asked for without waiting
+for the headers of the one before. Of few pages a call more weighs more than that wait.
+"""
 
 SHORTEST_WINDOW = timedelta(hours=1)
 """A window this short that still takes the org too long is not split any further."""
@@ -69,7 +77,7 @@ class BulkRoad:
         notes: Where job ids are kept.
         scratch: Folder for large result pages on their way; the system's temporary folder by default.
         resume_within: A job begun longer ago is not gone on with.
-        drift: Columns that came and were not asked for, by how many pages.
+        drift: Columns that came and were not asked for, by how many pages; complete when ``land`` returns.
     """
 
     bulk: Bulk
@@ -184,7 +192,9 @@ class BulkRoad:
     def _batches(self, jobs: Sequence[_Kept], selection: Selection) -> Iterator[pa.RecordBatch]:
         with tempfile.TemporaryDirectory(prefix="conversation-pipeline-bulk-", dir=self.scratch) as folder:
             for job in jobs:
-                with closing(cast(Generator[ResultPage], self.bulk.pages(job.job, Path(folder)))) as pages:
+                parallel = job.job.number_records_processed > PAGES_WORTH_A_LIST * self.bulk.page_records
+                read = self.bulk.pages(job.job, Path(folder), parallel=parallel)
+                with closing(cast(Generator[ResultPage], read)) as pages:
                     for page in pages:
                         yield from self._page(page, selection, Path(folder))
                         at(KillPoint.BULK_PAGE_READ)

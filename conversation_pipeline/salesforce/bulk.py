@@ -12,12 +12,14 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeVar
@@ -40,6 +42,8 @@ from conversation_pipeline.salesforce.errors import (
     TransientError,
     WindowTooLarge,
 )
+from conversation_pipeline.salesforce.limits import BULK_QUERY_JOBS, Limit
+from conversation_pipeline.salesforce.quotas import RESTART_REST, Claim, QuotaTimeout
 
 _T = TypeVar("_T")
 _Body = IO[bytes]
@@ -148,6 +152,8 @@ class Bulk:
             transfer breaks off, and each page is a call.
         ahead: Pages read before they are needed; there are so many at once at most.
         page_memory: Bytes of a page that are kept in memory; a larger one goes to the disk.
+        jobs_limit: The org's allowance of jobs, shared by all processes of the connection's quota store.
+        jobs_patience: Seconds to wait for a place in it, longer than a quota store rests after a restart.
     """
 
     connection: Connection
@@ -157,6 +163,8 @@ class Bulk:
     page_records: int = 100_000
     ahead: int = 3
     page_memory: int = 64 * 2**20
+    jobs_limit: Limit = BULK_QUERY_JOBS
+    jobs_patience: float = RESTART_REST + 30.0
 
     @property
     def _jobs(self) -> str:
@@ -182,7 +190,7 @@ class Bulk:
             with attempt:
                 began = time.monotonic()
                 try:
-                    answer = self.connection.send("POST", self._jobs, {"operation": operation, "query": soql})
+                    answer = self._send_leased({"operation": operation, "query": soql})
                     return answer.json(QueryJob)  # type: ignore[no-any-return]
                 except Throttled:
                     raise  # refused, so there is no job
@@ -193,6 +201,19 @@ class Bulk:
                 except RequestRefused as error:
                     raise _creation_refused(error) from error
         raise AssertionError("the last attempt raises")
+
+    def _send_leased(self, job: dict[str, str]) -> Answer:
+        """One try to create a job, within the org's allowance of jobs."""
+        claims = [Claim(f"{httpx.URL(self.connection.base_url).host}/{self.jobs_limit.name}", self.jobs_limit)]
+        try:
+            lease = self.connection.store.take([claims], patience=self.jobs_patience)
+        except QuotaTimeout as error:
+            raise LimitReached(
+                f"{self.jobs_limit}: that many query jobs have been created; run it again in "
+                f"{timedelta(seconds=round(error.retry_after))} h"
+            ) from error
+        with lease:
+            return self.connection.send("POST", self._jobs, job, extensions={"lease": lease, "claims": claims})
 
     def end_orphans(
         self, sobject: str, *, all_rows: bool, within: timedelta, held: Collection[str] = ()
@@ -258,7 +279,8 @@ class Bulk:
         """
         All pages of a complete job's result in their order, each whole before it is handed on.
 
-        A page's headers name the next one, so that it is on its way while this one still comes in.
+        A page's headers name the next one, so that it is on its way while this one still comes in. With the list of
+        pages none has to wait for the headers of another; the list costs a call, or one for every five pages.
 
         Args:
             folder: Where large pages are written; the caller closes each page's file when done with it.
@@ -270,9 +292,9 @@ class Bulk:
             PagingLoop: the pages do not come to an end.
         """
         sources = self._result_pages(job) if parallel else []
-        next_source = _listed_sources(sources) if sources else self._chained_sources(job)
+        read = self._listed_pages(job, folder, sources) if sources else _Pages(self, job, folder)
         records = 0
-        with closing(_Pages(self, job, folder, next_source)) as pages:
+        with closing(read) as pages:
             for page in pages:
                 records += page.records
                 yield page
@@ -281,6 +303,28 @@ class Bulk:
                 f"query job {job.id} of {job.object} has {job.number_records_processed:,} records and its pages "
                 f"{records:,}; nothing of it is used"
             )
+
+    def _listed_pages(self, job: QueryJob, folder: Path, sources: Sequence[str]) -> Generator[ResultPage]:
+        """``ahead`` at once; a page is begun when one that was begun before it has been used up."""
+        gone = threading.Event()
+        begun: deque[Future[ResultPage]] = deque()
+        threads = ThreadPoolExecutor(self.ahead, thread_name_prefix="bulk-page")
+
+        def begin(page: tuple[int, str]) -> None:
+            begun.append(threads.submit(self._read, job.id, *page, folder, lambda _: None, gone))
+
+        rest = enumerate(sources)
+        try:
+            for page in islice(rest, self.ahead):
+                begin(page)
+            while begun:
+                yield begun.popleft().result()
+                for page in islice(rest, 1):
+                    begin(page)
+        finally:
+            gone.set()
+            threads.shutdown(cancel_futures=True)
+            _close_all(begun)
 
     def read_again(self, page: ResultPage, folder: Path) -> ResultPage:
         """The page once more, for a reader who found it spoilt."""
@@ -433,11 +477,11 @@ class _Pages:
     So there is never more than one page that waits for a place, and it is the one that is wanted next.
     """
 
-    def __init__(self, bulk: Bulk, job: QueryJob, folder: Path, next_source: Callable[[int, str], str | None]) -> None:
+    def __init__(self, bulk: Bulk, job: QueryJob, folder: Path) -> None:
         self._bulk = bulk
         self._job = job
         self._folder = folder
-        self._next_source = next_source
+        self._next_source = bulk._chained_sources(job)
         self._places = threading.Semaphore(bulk.ahead)
         self._gone = threading.Event()
         self._order = threading.Lock()
@@ -457,8 +501,7 @@ class _Pages:
         self._threads.shutdown(cancel_futures=True)
         while not self._started.empty():
             started = self._started.get()
-            if started is not None and not started.cancelled() and started.exception() is None:
-                started.result().file.close()
+            _close_all([] if started is None else [started])
 
     def _start_next(self, number: int, locator: str) -> None:
         source = self._next_source(number + 1, locator)
@@ -489,8 +532,11 @@ class _Once:
             raise LocatorLost("a result page that was read again leads elsewhere than before; begin another job")
 
 
-def _listed_sources(sources: list[str]) -> Callable[[int, str], str | None]:
-    return lambda number, _: sources[number] if number < len(sources) else None
+def _close_all(pages: Iterable[Future[ResultPage]]) -> None:
+    """The files of pages that have ended, which nobody took."""
+    for page in pages:
+        if not page.cancelled() and page.exception() is None:
+            page.result().file.close()
 
 
 class _JobList(msgspec.Struct, rename="camel"):

@@ -194,7 +194,7 @@ class Connection:
         self.meter.add(received_bytes=len(body))
         return Answer(_safe(path), body, response.headers, server_time(response))
 
-    def send(self, method: str, path: str, json: Any = None) -> Answer:
+    def send(self, method: str, path: str, json: Any = None, extensions: Mapping[str, Any] | None = None) -> Answer:
         """
         One try of a request that changes something, with a JSON body where there is one.
 
@@ -203,7 +203,7 @@ class Connection:
             TransientError: whether the service took it is not known.
             SalesforceError: any other; trying again would not help.
         """
-        with self._sent(method, path, json=json) as response:
+        with self._sent(method, path, json=json, extensions=extensions) as response:
             return Answer(_safe(path), response.read(), response.headers, server_time(response))
 
     @contextmanager

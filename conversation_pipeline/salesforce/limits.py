@@ -146,6 +146,13 @@ CONNECT = Limit(
     in_flight=4,
 )
 
+BULK_QUERY_JOBS = Limit(
+    name="bulk_query_jobs",
+    count=10_000,
+    window=timedelta(hours=24, minutes=1),
+    scope="org",
+    source="Bulk API 2.0 limits: 10,000 query jobs in a rolling 24 hours, DailyBulkV2QueryJobs [doc], read 2026-11-22",
+)
 
 LOGINS = Limit(
     name="logins",

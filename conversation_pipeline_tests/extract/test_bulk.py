@@ -286,6 +286,21 @@ def test_one_job_for_many_days(org: Org, tmp_path: Path) -> None:
     assert road.notes.all() == {}
 
 
+@pytest.mark.parametrize(("more", "listed"), [(0, []), (-1, ["result_pages"])])
+def test_many_pages_are_read_by_their_list(org: Org, tmp_path: Path, more: int, listed: list[str]) -> None:
+    """Of ten pages each leads to the next; of more, one call asks for their list, and each row comes once."""
+    org.control.post("switches", bulk_after_polls=0)
+    truth = by_rest(org, DAYS)
+    road, selection = road_of(org, tmp_path), selected(org)
+    road.bulk.page_records = -(-len(truth) // 10) + more
+    before = len(org.seen())
+
+    assert road.land(selection, DAYS, rows_of) == truth
+
+    seen = [name for name in org.seen()[before:] if name not in ("token", "describe", "results")]
+    assert seen == ["create", "get", *listed, "delete"]
+
+
 def test_days_without_rows(org: Org, tmp_path: Path) -> None:
     """No rows is an answer too."""
     assert road_of(org, tmp_path).land(selected(org), ["2025-01-01"], rows_of) == []

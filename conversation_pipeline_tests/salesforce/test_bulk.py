@@ -25,6 +25,7 @@ from conversation_pipeline.salesforce.errors import (
     TransientError,
     WindowTooLarge,
 )
+from conversation_pipeline.salesforce.limits import BULK_QUERY_JOBS
 from conversation_pipeline_tests.salesforce.conftest import IMPATIENT, Behaviour, FaultServer, Org, answer, says
 
 SESSIONS = "SELECT Id, Status FROM MessagingSession"
@@ -126,6 +127,51 @@ def test_a_list_of_pages_gives_the_same_rows(org: Org, tmp_path: Path, shape: st
     job = bulk.wait(created(bulk))
 
     assert text_of(bulk, job, tmp_path, parallel=True) == text_of(bulk, job, tmp_path)
+
+
+def test_listed_pages_do_not_wait_for_one_another(faults: FaultServer, line: Connection, tmp_path: Path) -> None:
+    """With the list of pages, as many as may be read ahead are asked for before the first of them has answered."""
+    links = [{"resultUrl": f"/services/data/v66.0/page-{number}"} for number in range(3)]
+    listing = says(json.dumps({"resultPages": links, "done": True}).encode())
+    faults.script = [listing, *(page([str(number)], locator="null") for number in range(3))]
+
+    pages = list(on(line, ahead=3).pages(complete(3), tmp_path, parallel=True))
+
+    assert [found.number for found in pages] == [0, 1, 2]
+    assert len(faults.asked) == 4
+
+
+def test_a_reader_who_leaves_listed_pages_ends_the_reading_ahead(
+    faults: FaultServer, line: Connection, tmp_path: Path
+) -> None:
+    """No more than the pages that may be read ahead are asked for."""
+    links = [{"resultUrl": f"/services/data/v66.0/page-{number}"} for number in range(9)]
+    listing = says(json.dumps({"resultPages": links, "done": True}).encode())
+    faults.script = [listing, *(page([str(number)], locator="null") for number in range(9))]
+
+    pages = on(line, ahead=2).pages(complete(9), tmp_path, parallel=True)
+    next(pages).file.close()
+    pages.close()  # type: ignore[attr-defined]
+
+    assert len(faults.asked) <= 3
+
+
+def test_the_allowance_of_jobs_is_shared_before_the_first_refusal(org: Org) -> None:
+    """A job more than the quota store grants is not asked for, and the error says when to come back."""
+    bulk = bulk_of(org, jobs_limit=BULK_QUERY_JOBS.with_count(1), jobs_patience=0.0)
+    created(bulk)
+
+    with pytest.raises(LimitReached, match=r"bulk_query_jobs: 1 per .* run it again in"):
+        created(bulk)
+
+    assert org.seen() == ["token", "create"]
+
+
+def test_a_place_in_the_allowance_of_jobs_is_waited_for(org: Org) -> None:
+    """Places become free one window after their answer (here a day of a second), and then the job is created."""
+    bulk = bulk_of(org, jobs_limit=BULK_QUERY_JOBS.with_count(1).scaled(1 / 86_400))
+
+    assert created(bulk).id != created(bulk).id
 
 
 def test_a_token_that_expires_between_pages_is_renewed(org: Org, tmp_path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from conversation_pipeline.extract.bulk import RESUME_WITHIN
 from conversation_pipeline.storage import Pull, Staging
-
-RESUME_WITHIN = timedelta(hours=1)
-"""A pull left open longer ago than this is begun anew: what it read of an open day is no longer the day's truth."""
 
 
 def open_pull(staging: Staging, dataset: str, day: str, now: datetime) -> Pull:
