@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -80,28 +80,27 @@ def batches(
     waiting = _Waiting(dataset)
     for reading in readings:
         for kept in _kept(reading, window, rows_a_batch):
-            notes = [note for one in kept for note in one.notes]
-            told = _told_by_connect(kept, html_escaped) if road == CONNECT else _told_by_payload(kept, notes)
-            waiting.add(len(kept), {**_told_by_wrapper(kept, notes), **told, **_origin(reading, road, len(kept))})
+            identifiers, received, entries, noted = zip(*kept, strict=True)
+            notes = [note for some in noted for note in some]
+            told = _told_by_connect(entries, html_escaped) if road == CONNECT else _told_by_payload(entries, notes)
+            when = {"entry_identifier": identifiers, "transcripted_timestamp": received}
+            origin = _origin(reading, road, len(kept))
+            waiting.add(len(kept), {**when, **_told_by_wrapper(entries, notes), **told, **origin})
             drift.seen.update(notes)
             if waiting.rows >= rows_a_batch:
                 yield waiting.batch()
     yield waiting.batch()
 
 
-class _Kept(NamedTuple):
-    """An entry that becomes a row."""
-
-    identifier: str
-    received: int
-    entry: Entry
-    notes: Sequence[str]
+_Kept = tuple[str, int, Entry, Sequence[str]]
+"""An entry that becomes a row: its identifier, when the server received it, and what is not as the schema says."""
 
 
 def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Iterator[list[_Kept]]:
     """The reading's entries in the window, each once; every list in the order of its identifiers."""
-    asked_for = reading.window or window
-    first, end = to_milliseconds(window.start), to_milliseconds(window.end)
+    asked_for, served = reading.window or window, reading.serves or window
+    first = to_milliseconds(max(window.start, served.start))
+    end = to_milliseconds(min(window.end, served.end))
     seen = Seen()
     kept: list[_Kept] = []
     for body in reversed(reading.bodies):
@@ -111,7 +110,7 @@ def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Itera
             if received is None or not 0 < received < INSTANTS.stop:
                 received, notes = _received(entry, asked_for, notes)
             if first <= received < end:
-                last_words[identifier] = _Kept(identifier, received, entry, notes)
+                last_words[identifier] = (identifier, received, entry, notes)
         kept += [last_words[identifier] for identifier in seen.add(last_words)]
         if len(kept) >= rows_a_batch:
             yield sorted(kept)
@@ -159,12 +158,9 @@ def _origin(reading: ReadConversation, road: str, rows: int) -> _Columns:
 _NOBODY = Sender()
 
 
-def _told_by_wrapper(kept: Sequence[_Kept], notes: Notes) -> _Columns:
-    entries = [one.entry for one in kept]
+def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
     senders = [entry.sender or _NOBODY for entry in entries]
     return {
-        "entry_identifier": [one.identifier for one in kept],
-        "transcripted_timestamp": [one.received for one in kept],
         "sender_role": [sender.role for sender in senders],
         "sender_app_type": [sender.app_type for sender in senders],
         "sender_subject": [sender.subject for sender in senders],
@@ -181,9 +177,9 @@ def _related(record: str) -> str:
     return uuid_in_lower_case(record_id_18(record))
 
 
-def _told_by_payload(kept: Sequence[_Kept], notes: Notes) -> _Columns:
-    entries = [one.entry for one in kept]
-    texts = [payload_text(entry.entry_payload) for entry in entries]
+def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
+    raw = [entry.entry_payload for entry in entries]
+    texts = [payload if isinstance(payload, str) else payload_text(payload) for payload in raw]
     payloads = [read_payload(text, notes) for text in texts]
     flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
     entry_types = [entry.entry_type or payload.entry_type for entry, payload in zip(entries, payloads, strict=True)]
@@ -203,12 +199,12 @@ def _told_by_payload(kept: Sequence[_Kept], notes: Notes) -> _Columns:
     }
 
 
-def _told_by_connect(kept: Sequence[_Kept], escaped: bool) -> _Columns:
+def _told_by_connect(entries: Sequence[Entry], escaped: bool) -> _Columns:
     """
     Connect tells no types and no visibility; a text is there for static content of text type alone (Conversation
     Entry, Connect REST API), so that is what an entry with a text is.
     """
-    told = (as_string(one.entry.message_text) for one in kept)
+    told = (as_string(entry.message_text) for entry in entries)
     texts = [text if text and text.strip() else None for text in told]
     return {
         "entry_type": [text and "Message" for text in texts],
@@ -223,7 +219,8 @@ _INT64 = range(-(2**63), 2**63)
 
 def _within(values: Sequence[int | None], bounds: range, member: str, notes: Notes) -> list[int | None]:
     """Null in place of what no column, or no reader of it, can hold."""
-    fitting = [value if value is not None and bounds.start <= value < bounds.stop else None for value in values]
+    first, end = bounds.start, bounds.stop
+    fitting = [value if value is not None and first <= value < end else None for value in values]
     lost = fitting.count(None) - values.count(None)
     notes += [f"entry with a {member} out of range"] * lost
     return fitting

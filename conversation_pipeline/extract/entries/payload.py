@@ -24,7 +24,7 @@ ENTRY_TYPES = frozenset(
 )
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """
     Attributes:
         content: The body of its message; ``None`` where it holds no message.

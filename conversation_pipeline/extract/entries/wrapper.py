@@ -99,7 +99,9 @@ def read_page(body: bytes) -> Iterable[tuple[str, Entry, Sequence[str]]]:
             entries = decode(body).conversation_entries or ()
             identifiers = [entry.identifier or "" for entry in entries]
             if all(identifiers):
-                return zip(map(uuid_in_lower_case, identifiers), entries, repeat(()))
+                together = "".join(identifiers)
+                lower = identifiers if together == together.lower() else map(uuid_in_lower_case, identifiers)
+                return zip(lower, entries, repeat(()))
     return read_leniently(body)
 
 

@@ -1,0 +1,1 @@
+"""From replies' bytes to Parquet: entries a second by stage, and memory."""
