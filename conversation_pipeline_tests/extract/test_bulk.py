@@ -440,6 +440,19 @@ def test_a_page_that_is_cut_between_rows_is_read_again(
     assert [asked.method for asked in faults.asked] == ["POST", "GET", "GET", "DELETE"]
 
 
+def test_who_lands_learns_of_columns_that_came_unasked(faults: FaultServer, line: Connection, tmp_path: Path) -> None:
+    """The road knows them, by how many pages, when it has landed the rows."""
+    job = b'{"id":"750A","state":"JobComplete","object":"Thing","numberRecordsProcessed":1}'
+    headers = ["Content-Type: text/csv", "Sforce-Locator: null", "Sforce-NumberOfRecords: 1"]
+    page = written([ROW | {"New__c": "x"}], [*COLUMNS, "New__c"])
+    faults.script = [says(job), says(page, headers=headers), says(b"", status=204)]
+    road = BulkRoad(Bulk(line, retry=IMPATIENT, polling=AT_ONCE), Notes(str(tmp_path), "bulk-jobs"))
+
+    road.land(SEEN, DAYS, lambda batches, promised: list(batches))
+
+    assert road.drift == {"unexpected column New__c": 1}
+
+
 def test_a_page_that_stays_spoilt_is_given_up(faults: FaultServer, line: Connection, tmp_path: Path) -> None:
     """After three readings the error is told, and the job stays for the next run."""
     job = b'{"id":"750A","state":"JobComplete","object":"Thing","numberRecordsProcessed":3}'

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -41,6 +41,7 @@ class Rows:
         promised: How many the org says there are.
         asked_at: The rows tell what the org held then or later: the next refresh begins there.
         swept_at: When the org was last asked for all of them, changed or not.
+        drift: What came and was not asked for, by how many pages.
     """
 
     batches: Iterable[pa.RecordBatch]
@@ -50,3 +51,4 @@ class Rows:
     asked_at: datetime
     swept_at: datetime
     road: str = "soql"
+    drift: Mapping[str, int] = field(default_factory=dict)

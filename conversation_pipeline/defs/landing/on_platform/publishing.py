@@ -55,7 +55,8 @@ def close(landing: Landing, pull: Pull) -> None:
 
 def metadata(receipt: Receipt, rows: Rows, used: Meter) -> Metadata:
     asked_at = rows.asked_at.isoformat()
-    return {**receipt_metadata(receipt, used), "mode": rows.mode, "pages": rows.pages, "asked_at": asked_at}
+    told = {**receipt_metadata(receipt, used), "mode": rows.mode, "pages": rows.pages, "asked_at": asked_at}
+    return {**told, "not_asked_for": dict(rows.drift)} if rows.drift else told
 
 
 def columns(selection: Selection) -> str:

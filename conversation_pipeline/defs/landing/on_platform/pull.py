@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -71,10 +72,11 @@ def _in_bulk(landing: Landing, selection: Selection, pull: Pull, days: Sequence[
 
     road = bulk.BulkRoad(landing.org.bulk, Notes(landing.org.settings.conversation_staging, "bulk-jobs"))
     try:
-        return road.land(selection, days, into), counted[-1]
+        receipts = road.land(selection, days, into)
+        return receipts, replace(counted[-1], drift=road.drift)
     except (BulkUnavailable, WindowTooLarge) as error:
         landing.log.info(f"{landing.dataset.name}: {error}; read by REST query instead")
-    receipts: Receipts = {}
+    receipts = {}
     for part in [[day] for day in days] if days else [None]:
         rows = _by_rest(landing, selection, pull, part)
         receipts |= publish(landing, selection, part, rows)
