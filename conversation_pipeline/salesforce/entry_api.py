@@ -254,24 +254,25 @@ class EntryApi:
         throttled = 0
         while True:
             user, lease, claims = self._lease(request, refused)
-            try:
-                with lease:
+            # Whoever waits for this lease shall know what became of its user before it is let go.
+            with lease:
+                try:
                     extensions = {"lease": lease, "claims": claims}
                     answer = user.connection.get(request.path, request.params, request.headers, extensions)
-            except Throttled as error:
-                # Somebody else uses this user too. It rests in every process; the retry need not wait for it.
-                self.store.pause(user.key, self.rest_of(error))
-                error.retry_after = 0.0
-                throttled += 1
-                if throttled >= len(self.users):
-                    raise
-            except AuthenticationError as error:
-                self._put_aside(user, error)
-            except PermissionDenied as error:
-                refused[user.key] = error
-            else:
-                self._was_allowed(request, refused)
-                return answer
+                except Throttled as error:
+                    # Somebody else uses this user too. It rests in every process; the retry need not wait for it.
+                    self.store.pause(user.key, self.rest_of(error))
+                    error.retry_after = 0.0
+                    throttled += 1
+                    if throttled >= len(self.users):
+                        raise
+                except AuthenticationError as error:
+                    self._put_aside(user, error)
+                except PermissionDenied as error:
+                    refused[user.key] = error
+                else:
+                    self._was_allowed(request, refused)
+                    return answer
 
     def _lease(
         self, request: PageRequest, refused: Mapping[str, PermissionDenied]

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,22 @@ def test_who_is_set_aside_is_asked_no_more(org: Org, identifiers: Iterator[str])
         read(api, identifier)
 
     assert org.seen().count("token") == 2
+
+
+def test_a_reading_that_waits_for_a_user_who_is_set_aside_does_not_ask_it(org: Org, identifiers: Iterator[str]) -> None:
+    """One request in flight at a time: the second reading gets its turn only to learn that nobody is left."""
+    org.put_user(1, "locked")
+    org.control.post("faults", route="oauth.token", effect={"stall_seconds": 0.2})
+    api = org.conversation_data(rate=replace(CONVERSATION_DATA, in_flight=1))
+
+    def one(identifier: str) -> bool:
+        with pytest.raises(NoUserLeft):
+            read(api, identifier)
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(one, itertools.islice(identifiers, 2))) == [True, True]
+    assert org.seen().count("token") == 1
 
 
 def test_setting_a_user_aside_is_told_once(
