@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline_tests.conftest import FIRST_DAY, QUIET, Control, Project
@@ -101,3 +102,24 @@ def test_records_that_are_not_shared_are_found_out(project: Project, control: Co
     assert not hidden.passed
     assert "grant the user View All on MessagingSession" in str(hidden.description)
     assert (routes["rest.record_count"]["served"], routes["rest.query"]["served"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("route", "code", "severity", "told"),
+    [
+        ("rest.record_count", "INSUFFICIENT_ACCESS", "WARN", "the org does not tell how many records it has"),
+        ("rest.query", "OPERATION_TOO_LARGE", "ERROR", "grant the user View All on MessagingSession"),
+        ("rest.query", "QUERY_TIMEOUT", "WARN", "the org took too long to count"),
+    ],
+)
+def test_an_org_that_can_not_count_fails_no_run(
+    route: str, code: str, severity: str, told: str, project: Project, control: Control
+) -> None:
+    """What is not known is told as such; the dataset is landed all the same."""
+    refused = {"status": 403 if "count" in route else 400, "body": [{"errorCode": code, "message": "no"}]}
+    control.post("faults", route=route, effect=refused)
+
+    found = look(project, SESSIONS, "all_records_visible")
+
+    assert (found.passed, found.severity.value) == (False, severity)
+    assert told in str(found.description)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
@@ -135,3 +136,20 @@ def test_the_night_asks_for_the_days_of_changed_sessions(world: World) -> None:
     assert (quiet, stale) == ([], [DAY])
     assert world.stale_days({DAY: world.now() + timedelta(hours=1)}) == []
     assert not [route for route in world.control.get("counters")["routes"] if route.startswith("rest")]
+
+
+def test_the_nightly_schedule_asks_for_the_swept_dataset_alone(world: World) -> None:
+    """An older day's conversations are read again without anything else of that day."""
+    world.later(days=10)
+    world.session_changes()
+    schedule = world.project.definitions().resolve_schedule_def("conversations_nightly")
+    given = {"lake": world.lake}
+    with (
+        dg.DagsterInstance.local_temp() as instance,
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=world.now(), resources=given) as context,
+    ):
+        asked = schedule.evaluate_tick(context).run_requests
+
+    [swept] = [request for request in asked or () if request.asset_selection]
+    assert swept.asset_selection == [dg.AssetKey(world.dataset.name)]
+    assert swept.tags["dagster/asset_partition_range_start"] == DAY == swept.tags["dagster/asset_partition_range_end"]
