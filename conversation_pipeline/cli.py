@@ -1,4 +1,4 @@
-"""The command line: ``conversation-pipeline demo | simulate | doctor``."""
+"""The command line: ``conversation-pipeline demo | simulate | drop-archive | doctor``."""
 
 from __future__ import annotations
 

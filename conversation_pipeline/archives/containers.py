@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import IO, cast
 
-from conversation_pipeline.archives.errors import Refused, Unreadable
+from conversation_pipeline.archives.errors import OutsideFile, Refused, Unreadable
 from conversation_pipeline.archives.options import Limits
 
 Open = Callable[[], IO[bytes]]
@@ -28,10 +28,13 @@ _END_64 = struct.Struct("<4sQ2H2L4Q")
 _DIRECTORY_BYTES = 300
 """A directory entry with a long name; a directory of more than this a member is refused unread."""
 _NESTING = 1
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
-READING_FAILS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
-"""What the standard library raises on spoilt containers."""
+READING_FAILS = (
+    zipfile.BadZipFile, gzip.BadGzipFile, OutsideFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError,
+)  # fmt: skip
+"""What the standard library raises on spoilt containers; any other OSError is the store's."""
 
 
 @dataclass(frozen=True)

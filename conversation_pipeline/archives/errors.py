@@ -7,5 +7,9 @@ class Unreadable(Exception):
     """A file or a member cannot be read as it is; it is quarantined and the others are read on."""
 
 
+class OutsideFile(OSError):
+    """A container points to a place before its beginning: it is spoilt, its store is not."""
+
+
 class Refused(Unreadable):
     """A file or a member is not even tried: it is encrypted, a bomb, or has a name that leads out of the archive."""

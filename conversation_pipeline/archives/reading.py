@@ -24,7 +24,7 @@ from conversation_pipeline.archives.aliases import tells_entries, unknown
 from conversation_pipeline.archives.containers import Found, Spoilt, members
 from conversation_pipeline.archives.encodings import Utf8
 from conversation_pipeline.archives.entries import Converter
-from conversation_pipeline.archives.errors import Unreadable
+from conversation_pipeline.archives.errors import OutsideFile, Unreadable
 from conversation_pipeline.archives.options import Options
 from conversation_pipeline.archives.provenance import KNOWN, Archive, Member, Outcome, Provenance
 from conversation_pipeline.archives.survey import Survey, head_sha256, surveyed
@@ -66,7 +66,7 @@ class _Stored(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self._file.size()}[whence]
         if start + offset < 0:
-            raise OSError("before the beginning of the file")  # Arrow has another error for it, zipfile wants this one
+            raise OutsideFile("before the beginning of the file")  # zipfile asks for it, and wants an OSError
         return int(self._file.seek(start + offset))
 
     def tell(self) -> int:

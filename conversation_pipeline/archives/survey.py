@@ -50,7 +50,7 @@ def head_sha256(found: Found) -> str | None:
     try:
         with closing(found.open()) as stream:
             return hashlib.sha256(stream.read(_MARKED)).hexdigest()
-    except (Unreadable, OSError):
+    except Unreadable:
         return None
 
 

@@ -245,6 +245,17 @@ def test_archives_that_are_nested_too_deeply_are_refused(folder):
     assert "nested too deeply" in reasons(provenance)["deeper.zip"]
 
 
+def test_a_method_that_is_not_read_here_is_refused(folder):
+    """
+    The reason names its number.
+    """
+    content = zipped(("e.csv", table(entries(3))), GOOD)
+    found, provenance = folder.read(("a.zip", marked(content, 10, 99)))
+
+    assert found.num_rows == 3
+    assert "number 99" in reasons(provenance)["e.csv"]
+
+
 def test_overlapping_members_are_refused(folder):
     """
     Two directory entries that share their bytes.
