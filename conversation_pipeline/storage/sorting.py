@@ -62,6 +62,7 @@ def in_key_order(
             runs.append(_spooled(ready(step), dataset, scratch / f"run-{len(runs)}"))
             gathered.clear()
             size = 0
+    batch = None  # a file that is mapped into memory stays there for as long as one of its batches
     if not runs:
         yield from ready(max(memory // _BATCHES_IN_MEMORY, 1))
         return
@@ -78,11 +79,12 @@ def _cut(batches: Iterable[pa.RecordBatch], step: int) -> Iterator[pa.RecordBatc
             yield batch.slice(start, rows)
 
 
-def _sorted(batches: Iterable[pa.RecordBatch], dataset: Dataset, step: int) -> Iterator[pa.RecordBatch]:
-    batches = list(batches)
+def _sorted(batches: list[pa.RecordBatch], dataset: Dataset, step: int) -> Iterator[pa.RecordBatch]:
+    """Takes the batches out of their list, so that the rows are in memory once while they are passed on."""
     if not batches:
         return
     together = pa.concat_batches(batches)
+    batches.clear()
     ranks = pc.sort_indices(together, sort_keys=[(name, "ascending") for name in dataset.key])
     rows = _rows_a_step(together, step)
     for start in range(0, together.num_rows, rows):
