@@ -67,11 +67,8 @@ class Engine:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._database = duckdb.connect(config={
-            "threads": "1", "memory_limit": _ENGINE_MEMORY, "temp_directory": "",
-            # Without this a name in the SQL could mean a variable of this process.
-            "python_enable_replacements": "false",
-        })  # fmt: skip
+        self._database = duckdb.connect(config={"threads": "1", "memory_limit": _ENGINE_MEMORY, "temp_directory": ""})
+        # Neither files nor extensions, and no name in the SQL means a variable of this process.
         self._database.execute("SET enable_external_access = false")
 
     def run(
