@@ -233,6 +233,23 @@ def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:
             )
 
 
+def staged_for(landing: EntryLanding, days: Sequence[str]) -> list[Staged]:
+    """Readings that may serve these days."""
+    return landing.staging.records(landing.road.dataset.name, _neighbours(days))
+
+
+def plan_entries(
+    landing: EntryLanding, days: Sequence[str], now: datetime, staged: Sequence[Staged] | None = None
+) -> Plan[Staged]:
+    """
+    What a run of these days would ask for now; nothing is asked.
+
+    Args:
+        staged: Readings that may serve the days, where they are known.
+    """
+    return _plan(landing, tuple(_needs(days, landing.lake, now)), days, now, {}, staged)
+
+
 def _refuse_to_empty(landing: EntryLanding, days: Sequence[str], not_found: int) -> None:
     """A wrong URL, a lost permission and an API switched off may all look like conversations that nobody knows."""
     there = (landing.lake.receipt(landing.road.dataset, day) for day in days)
@@ -249,12 +266,12 @@ def _plan(
     days: Sequence[str],
     now: datetime,
     resumed_from: Mapping[str, datetime],
+    staged: Sequence[Staged] | None = None,
 ) -> Plan[Staged]:
-    staging = landing.staging
-    names = {staging.encode(need.conversation_identifier): need.conversation_identifier for need in needs}
+    names = {landing.staging.encode(need.conversation_identifier): need.conversation_identifier for need in needs}
     held = [
         Held(names[record.label[0]], _window_of(record), record.fetched_at, record)
-        for record in staging.records(landing.road.dataset.name, _neighbours(days))
+        for record in (staged_for(landing, days) if staged is None else staged)
         if record.label[0] in names
     ]
     again = [timedelta(days=age) for age in landing.org.settings.reread_ages]
