@@ -118,14 +118,22 @@ class BearerAuth(httpx.Auth):
         return self._grant.name
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        token = self._token
-        if token is None:
-            token = yield from self._renew(refused=None)
+        token = yield from self.token()
         response = yield _signed(request, token)
         if response.status_code == 401:
             response.read()
-            token = yield from self._renew(refused=token)
+            token = yield from self.token(refused=token)
             yield _signed(request, token)
+
+    def token(self, refused: str | None = None) -> Generator[httpx.Request, httpx.Response, str]:
+        """
+        The token that is kept, or a new one, asked for by what is yielded.
+
+        Args:
+            refused: The token that the org no longer takes.
+        """
+        token = self._token
+        return token if token is not None and token != refused else (yield from self._renew(refused))
 
     def _renew(self, refused: str | None) -> Generator[httpx.Request, httpx.Response, str]:
         with self._lock:

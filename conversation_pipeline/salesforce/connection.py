@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -148,6 +148,8 @@ class Connection:
         store: Shared quota store.
         claims: The allowances that a request uses up, besides those of token requests.
         transport: What really sends; replaced where a proxy or another certificate store is needed.
+        refused: The error for an answer that is no success, of its body, path and method; an API with errors of its
+            own shape has its own.
     """
 
     base_url: str
@@ -157,6 +159,7 @@ class Connection:
     timeouts: Timeouts = field(default_factory=Timeouts)
     claims: Claims = lambda _: ()
     transport: httpx.BaseTransport | None = None
+    refused: Callable[[httpx.Response, bytes, str, str], SalesforceError] = lambda *answer: refusal(*answer)
 
     def __post_init__(self) -> None:
         # httpx logs whole URLs at INFO, httpcore headers at DEBUG: SOQL text and cookies would reach the run's log.
@@ -229,14 +232,14 @@ class Connection:
         try:
             with self._client.stream(method, url, extensions=dict(extensions or {}), **given) as response:
                 if response.status_code != 200 and (method == "GET" or not response.is_success):
-                    raise refusal(response, readable(response.read()), path, method)
+                    raise self.refused(response, readable(response.read()), path, method)
                 yield response
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ConfigurationError(
                 f"{self.base_url} is no URL that can be asked: give it whole, with https://"
             ) from error
         except httpx.ConnectError as error:
-            host = httpx.URL(self.base_url).host
+            host = error.request.url.host
             raise TransientError(f"could not reach {host}: check the URL in the settings and the network") from error
         except httpx.HTTPError as error:
             raise TransientError(f"{method} {_safe(path)} broke off ({type(error).__name__})") from error
