@@ -118,13 +118,13 @@ class Reading:
     def _archive(self, archive: Archive) -> Iterator[_Whole]:
         info = self._filesystem.get_file_info(archive.name)
         archive.size = info.size or 0
-        archive.sha256 = self._sha256(archive.name)
+        archive.sha256 = self.sha256(archive.name)
         if archive.sha256 in self._known:
             archive.reason = KNOWN
             return
         self._known.add(archive.sha256)
         try:
-            archive.manifest = self._manifest(archive.name)
+            archive.manifest = self.manifest(archive.name)
             archive.snapshot_at = _snapshot_at(archive, info.mtime)
             for one in self._members(archive.name):
                 yield from self._member(archive, one)
@@ -137,15 +137,21 @@ class Reading:
     def _open(self, path: str) -> IO[bytes]:
         return io.BufferedReader(_Stored(self._filesystem.open_input_file(path)), _BUFFER_BYTES)
 
-    def _sha256(self, path: str) -> str:
+    def sha256(self, path: str) -> str:
+        """An archive's identity, without looking into it."""
         digest = hashlib.sha256()
         with closing(self._open(path)) as file:
             while block := file.read(_HASHED_AT_ONCE):
                 digest.update(block)
         return digest.hexdigest()
 
-    def _manifest(self, path: str) -> dict[str, Any] | None:
-        """The archive's manifest, wherever in it that stands: it dates every entry."""
+    def manifest(self, path: str) -> dict[str, Any] | None:
+        """
+        The archive's manifest, wherever in it that stands: it dates every entry.
+
+        Raises:
+            Unreadable: the archive is spoilt.
+        """
         for one in self._members(path):
             if isinstance(one, Found) and fnmatch(_base(one.name), _METADATA[0]):
                 return _object(one, self._options.limits.metadata_bytes)

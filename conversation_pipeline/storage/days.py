@@ -21,7 +21,7 @@ class ByDay:
 
     Args:
         dataset: Says the column.
-        days: The days that rows may have, ``YYYY-MM-DD``.
+        days: The days that rows may have, ``YYYY-MM-DD``; by default any.
         memory: Bytes of rows that are gathered; sorting them takes as much again.
         scratch: A folder to make, on a disk with room for all rows.
 
@@ -29,14 +29,14 @@ class ByDay:
         count: Rows added so far.
     """
 
-    def __init__(self, dataset: Dataset, days: Collection[str], *, memory: int, scratch: Path) -> None:
+    def __init__(self, dataset: Dataset, days: Collection[str] | None = None, *, memory: int, scratch: Path) -> None:
         self._dataset = dataset
         self._column = dataset.schema.get_field_index(str(dataset.partition_by))
-        self._days = {date.fromisoformat(day): day for day in days}
+        self._days = None if days is None else {date.fromisoformat(day): day for day in days}
         self._memory = memory
         self._small: list[pa.RecordBatch] = []
         self._small_rows = 0
-        self._kept: dict[str, list[pa.RecordBatch]] = {day: [] for day in days}
+        self._kept: dict[str, list[pa.RecordBatch]] = {day: [] for day in days or ()}
         self._bytes = 0
         self._spool = _Spool(scratch, dataset.schema)
         self.count = 0
@@ -59,11 +59,17 @@ class ByDay:
         """All rows have been added."""
         self._route()
         self._spool.finish()
+        pa.default_memory_pool().release_unused()
+
+    @property
+    def days(self) -> list[str]:
+        """Once all rows have been added: the days that were given, or those that rows have; sorted."""
+        return sorted(self._kept)
 
     def of(self, day: str) -> Iterator[pa.RecordBatch]:
         """A day's rows, as they came; once, and from any thread."""
         yield from self._spool.read(day)
-        kept = self._kept.pop(day)
+        kept = self._kept.pop(day, [])
         while kept:
             yield kept.pop(0)
 
@@ -77,7 +83,7 @@ class ByDay:
         if self._small_rows:
             together = self._small[0] if len(self._small) == 1 else pa.concat_batches(self._small)
             for day, part in self._parts(together):
-                self._kept[day].append(part)
+                self._kept.setdefault(day, []).append(part)
         self._small.clear()
         self._small_rows = 0
 
@@ -103,6 +109,8 @@ class ByDay:
     def _known(self, day: date | None) -> str:
         if day is None:
             raise PublishError(f"a row has no {self._dataset.partition_by}, so it belongs to no day")
+        if self._days is None:
+            return day.isoformat()
         if day not in self._days:
             raise PublishError(f"a row is of {day}, which is none of the days that are replaced")
         return self._days[day]

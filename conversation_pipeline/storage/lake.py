@@ -29,7 +29,7 @@ from conversation_pipeline.storage.days import ByDay
 from conversation_pipeline.storage.errors import PublishError, StorageError
 from conversation_pipeline.storage.parquet import Dictionaries, PartitionWriter
 from conversation_pipeline.storage.partitions import day_folder
-from conversation_pipeline.storage.rows import fitted
+from conversation_pipeline.storage.rows import first_of_key, fitted
 from conversation_pipeline.storage.sorting import in_key_order
 from conversation_pipeline.storage.store import Draft, Store
 
@@ -109,6 +109,8 @@ class Lake:
         road: str | None = None,
         promised: int | None = None,
         provenance: Mapping[str, str] | None = None,
+        first_counts: bool = False,
+        memory: int | None = None,
     ) -> Receipt:
         """
         Replace one partition by these rows, as one act. Where it holds them already, the file is left alone.
@@ -122,6 +124,9 @@ class Lake:
             road: The road they came by, for datasets of one road.
             promised: Rows that the service said there are; other counts are not published.
             provenance: What else to keep in the receipt.
+            first_counts: Of rows with the same key the one that came first counts; else a key that comes twice is
+                refused.
+            memory: Bytes of rows that may be gathered here, where it is less than usual.
 
         Raises:
             PublishError: The rows do not fit the dataset, repeat a key, or are not as many as promised; or
@@ -131,7 +136,9 @@ class Lake:
         self._store.sweep(place.folder, datetime.now(UTC))
         with _told(place), self._store.draft(place.file) as draft:
             told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
-            footer = self._write(place, draft, batches, promised, told, self._memory, Dictionaries())
+            footer = self._write(
+                place, draft, batches, promised, told, memory or self._memory, Dictionaries(), first_counts=first_counts
+            )
             return self._publish(place, draft, footer)
 
     def replace_days(
@@ -305,6 +312,8 @@ class Lake:
         origin: dict[str, Any],
         memory: int,
         dictionaries: Dictionaries,
+        *,
+        first_counts: bool = False,
     ) -> dict[str, Any]:
         """
         Write the rows to the draft and hold them against what was promised; returns the footer's receipt.
@@ -312,7 +321,8 @@ class Lake:
         dataset = place.dataset
         fit = (fitted(batch, dataset) for batch in batches)
         with closing(PartitionWriter(draft.path, dataset, dictionaries)) as writer:
-            for batch in in_key_order(fit, dataset, memory=memory, scratch=draft.scratch):
+            rows = in_key_order(fit, dataset, memory=memory, scratch=draft.scratch)
+            for batch in first_of_key(rows, dataset.key) if first_counts else rows:
                 writer.write(batch)
             _as_promised(writer.rows, promised)
             footer = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -83,13 +84,41 @@ class KeyOrder:
             return
         keys = batch.select(self._key)
         if self.last is None:
-            self.first = keys.slice(0, 1)
+            self.first = _copied(keys, 0)
         else:
             keys = pa.concat_batches([self.last, keys])
-        self.last = keys.slice(keys.num_rows - 1)
+        self.last = _copied(keys, keys.num_rows - 1)
         above, equal = _steps(keys)
         self.ascending = self.ascending and above
         self.repeated = self.repeated or equal
+
+
+def _copied(keys: pa.RecordBatch, row: int) -> pa.RecordBatch:
+    """One row of its own: a slice would keep the whole batch in memory."""
+    return keys.take(pa.array([row]))
+
+
+def first_of_key(batches: Iterable[pa.RecordBatch], key: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Of rows in the order of their key, the first of each key."""
+    last: pa.RecordBatch | None = None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        keys = batch.select(list(key))
+        keys = keys if last is None else pa.concat_batches([last, keys])
+        repeated = _equal_to_the_one_before(keys)
+        if last is None:
+            repeated = pa.concat_arrays([pa.array([False]), repeated])
+        last = keys.slice(keys.num_rows - 1)
+        yield batch.filter(pc.invert(repeated)) if pc.any(repeated).as_py() else batch
+
+
+def _equal_to_the_one_before(keys: pa.RecordBatch) -> pa.Array:
+    """For every row but the first."""
+    equal = pa.array(np.ones(keys.num_rows - 1, dtype=bool))
+    for column in keys.columns:
+        equal = pc.and_(equal, pc.equal(column[:-1], column[1:]))
+    return equal
 
 
 def _steps(keys: pa.RecordBatch) -> tuple[bool, bool]:
