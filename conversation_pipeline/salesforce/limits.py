@@ -162,3 +162,12 @@ LOGINS = Limit(
     scope="user",
     source="Salesforce login rate: 3,600 logins per user and hour, then LOGIN_RATE_EXCEEDED [doc], read 2026-11-22",
 )
+
+DATA_CLOUD = Limit(
+    name="data_cloud",
+    count=15,
+    # Calls at once, not in a time: held while a call lasts, and a moment more, for the service to see its end.
+    window=timedelta(milliseconds=100),
+    scope="org",
+    source="Data Cloud query limits: 15 concurrent calls [doc], read 2026-11-22",
+)
