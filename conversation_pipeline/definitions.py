@@ -8,6 +8,7 @@ import dagster as dg
 
 from conversation_pipeline.defs.assets import assets
 from conversation_pipeline.defs.erasures import erasures_upstream
+from conversation_pipeline.defs.live import conversations_live
 from conversation_pipeline.defs.partitions import daily
 from conversation_pipeline.defs.resources import resources
 from conversation_pipeline.defs.schedules import schedules
@@ -38,7 +39,7 @@ def build_defs(
     datasets = with_custom_fields(DATASETS, loaded.custom_fields)
     return dg.Definitions(
         assets=assets(datasets, loaded.roads, days),
-        schedules=schedules(days),
+        schedules=[*schedules(days), conversations_live(loaded.roads, days)],
         sensors=[*sensors(datasets, days), erasures_upstream()],
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,

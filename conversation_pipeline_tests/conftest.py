@@ -175,7 +175,7 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return str(told.description)
 
 
-def project_for(url: str, folder: Path) -> Project:
+def project_for(url: str, folder: Path, roads: Sequence[str] = ("conversation_data",)) -> Project:
     given = _CLIENT.get(f"{url}/simulator/credentials").json()
     integration, *users = given["clients"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +189,7 @@ def project_for(url: str, folder: Path) -> Project:
             "CONVERSATION_DATA_USERS": json.dumps(
                 [{"client_id": user["client_id"], "client_secret": user["client_secret"]} for user in users]
             ),
+            "CONVERSATION_ROADS": ",".join(roads),
             "CONVERSATION_START_DATE": FIRST_DAY.isoformat(),
             "CONVERSATION_LAKE": str(folder / "lake"),
             "CONVERSATION_STAGING": str(folder / "staging"),

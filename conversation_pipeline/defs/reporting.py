@@ -134,7 +134,7 @@ class Progress:
 
     Attributes:
         meter: Counts the requests.
-        allowance: Requests a minute that could be sent.
+        allowance: Requests that could be sent in ``window`` seconds.
     """
 
     log: logging.Logger
@@ -142,6 +142,7 @@ class Progress:
     total: int
     meter: Meter
     allowance: float
+    window: float
     done: int = 0
     _began: float = field(default_factory=time.monotonic)
     _told: float = field(default_factory=time.monotonic)
@@ -151,13 +152,18 @@ class Progress:
         self._requests = self.meter.requests
 
     @property
+    def requests(self) -> int:
+        return self.meter.requests - self._requests
+
+    @property
     def requests_a_minute(self) -> float:
-        return (self.meter.requests - self._requests) / max(time.monotonic() - self._began, 0.001) * 60
+        return self.requests / max(time.monotonic() - self._began, 0.001) * 60
 
     @property
     def share_of_allowance(self) -> float:
-        """More than 1 at first: a window's allowance may be used at once."""
-        return self.requests_a_minute / self.allowance
+        """Of what one window allows, or as many as have passed."""
+        windows = max(time.monotonic() - self._began, self.window) / self.window
+        return self.requests / (self.allowance * windows)
 
     def step(self) -> None:
         self.done += 1

@@ -20,7 +20,6 @@ CONNECT = "connect"
 
 _THREADS_A_USER = 4  # the rate is 1.5 requests a second and user: four in flight hide answers of 2.5 seconds
 _MOST_THREADS = 32
-_TOO_MANY_UNREADABLE = 5  # so many, and nothing else was read: that is the road, not the conversations
 
 
 class EntryClient(Protocol):
@@ -52,17 +51,20 @@ def allowance(client: EntryClient) -> Allowance:
 
 
 def read(
-    client: EntryClient, requests: Sequence[Request], not_found: list[str], unreadable: list[str]
+    client: EntryClient,
+    requests: Sequence[Request],
+    not_found: list[str],
+    unreadable: dict[str, ConversationUnreadable],
 ) -> Iterator[Reading]:
     """
     The readings, in the order in which they arrive; the caller stages each before it takes the next.
 
     Args:
         not_found: Conversations that the org does not know (never stored, or erased) are added here.
-        unreadable: Conversations that are refused, whoever asks, are added here.
+        unreadable: Conversations that are refused, whoever asks, are added here, with the refusal. Where nothing at
+            all was read, the caller has to find out whether that is the conversations or the road.
 
     Raises:
-        ConversationUnreadable: nothing was read, and several conversations were refused.
         SalesforceError: as soon as one reading fails for good; those already under way are handed on first.
     """
     threads = min(_THREADS_A_USER * len(client.users), _MOST_THREADS)
@@ -77,8 +79,6 @@ def read(
                 running[future] = request
 
         start(threads)
-        refusal: ConversationUnreadable | None = None
-        read_any = False
         try:
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -87,14 +87,10 @@ def read(
                     request = running.pop(future)
                     try:
                         yield future.result()
-                        read_any = True
                     except RecordUnavailable:
                         not_found.append(request.conversation_identifier)
                     except ConversationUnreadable as error:
-                        unreadable.append(request.conversation_identifier)
-                        refusal = error
-            if refusal is not None and not read_any and len(unreadable) >= _TOO_MANY_UNREADABLE:
-                raise refusal
+                        unreadable[request.conversation_identifier] = error
         except Exception:
             yield from _finished(running)
             raise

@@ -114,7 +114,7 @@ def test_a_failed_range_goes_on_where_it_was(project: Project, control: Control)
     project.materialize(DAYS[0], DAYS[-1], assets=WORK_LIST)
     needed = {row for day in DAYS for row in readable(project, day)}
     refused = readable(project, DAYS[-1])[-1]
-    refusal = {"status": 403, "body": {"code": 403}}
+    refusal = {"status": 500, "body": {"code": 500}}
     control.post("faults", route="conversation_data.entries", conversation_identifier=refused, effect=refusal)
     assert not project.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES], raise_on_error=False).success
     before = set(control.entry_requests())

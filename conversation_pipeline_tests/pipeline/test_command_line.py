@@ -23,6 +23,7 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.conversations import MESSAGES
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.settings import ROADS, load_settings
 from conversation_pipeline_tests.conftest import FIRST_DAY, Control, Project
 
 DAY = FIRST_DAY.isoformat()
@@ -160,8 +161,8 @@ def test_the_simulator_answers(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def graph() -> AssetGraph:
-    """The assets, as the UI sees them before anything is set."""
-    return build_defs().resolve_asset_graph()
+    """The assets of all roads, as the UI sees them before anything else is set."""
+    return build_defs(lambda: load_settings(_env_file=None, conversation_roads=",".join(ROADS))).resolve_asset_graph()
 
 
 def test_the_code_location_is_valid(project: Project) -> None:

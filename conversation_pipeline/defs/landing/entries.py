@@ -24,12 +24,14 @@ from conversation_pipeline.defs.reporting import (
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entries import Drift, ReadConversation, batches
+from conversation_pipeline.extract.entry_roads import EntryClient
 from conversation_pipeline.extract.estimate import Allowance
 from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
 from conversation_pipeline.extract.work_list import Held, Need, Plan, Request, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import ConversationData
 from conversation_pipeline.salesforce.entry_api import Reading
+from conversation_pipeline.salesforce.errors import ConversationUnreadable
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
@@ -77,7 +79,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         pulls = tuple(open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
         work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
-        told = _read(landing, work, days) if work.requests else _Told()
+        told = _read(landing, work, days, now) if work.requests else _Told()
         # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
         final = _plan(landing, needs, days, now, dict.fromkeys(days, _EVER))
     if told.not_found:
@@ -89,7 +91,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
     if told.unreadable:
         landing.log.warning(
             f"{dataset}: {len(told.unreadable):,} conversations are refused whoever asks, such as "
-            f"{told.unreadable[0]}; what was read of them before stays, and the next run asks again"
+            f"{next(iter(told.unreadable))}; what was read of them before stays, and the next run asks again"
         )
     return EntriesPull(
         now,
@@ -113,24 +115,28 @@ class _Told:
     """What came of a work list, besides readings."""
 
     not_found: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, ConversationUnreadable] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=dict)
 
 
-def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str]) -> _Told:
+def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str], now: datetime) -> _Told:
     """Asks for everything on the work list, and stages it."""
     client, dataset, log = landing.road.client(landing.org), landing.road.dataset.name, landing.log
     if isinstance(client, ConversationData):
-        client.longest_page = _longest_page(landing, days)
+        client.longest_page = _longest_page(landing, days, now)
     allowance = entry_roads.allowance(client)
     _tell_before(landing, work, allowance)
     told = _Told()
-    progress = Progress(log, dataset, len(work.requests), landing.org.meter, allowance.requests_a_minute)
+    progress = Progress(
+        log, dataset, len(work.requests), landing.org.meter, allowance.requests_a_window, allowance.rate.seconds
+    )
     for reading in entry_roads.read(client, work.requests, told.not_found, told.unreadable):
         at(KillPoint.READING_RECEIVED)
         _stage_reading(landing, reading)
         at(KillPoint.READING_STAGED)
         progress.step()
+    if told.unreadable and not progress.done:
+        _make_sure_of_the_road(client, work, told.unreadable)
     told.metadata = {
         "execution_users": len(client.users),
         "execution_users_set_aside": len(client.set_aside),
@@ -138,6 +144,22 @@ def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str]) -> _To
         "share_of_allowance": round(progress.share_of_allowance, 3),
     }
     return told
+
+
+def _make_sure_of_the_road(
+    client: EntryClient, work: Plan[Staged], unreadable: Mapping[str, ConversationUnreadable]
+) -> None:
+    """
+    Whatever was asked for was refused: is it these conversations, or everything? One that was read before tells.
+
+    Raises:
+        ConversationUnreadable: it is refused as well, or nothing was ever read.
+    """
+    refusal = next(iter(unreadable.values()))
+    known = next((reading for readings in work.held.values() for reading in readings), None)
+    if known is None:
+        raise refusal
+    client.read(known.conversation_identifier, known.fetched_at - timedelta(seconds=1), known.fetched_at)
 
 
 def _tell_before(landing: EntryLanding, work: Plan[Staged], allowance: Allowance) -> None:
@@ -286,11 +308,10 @@ def _stage_reading(landing: EntryLanding, reading: Reading) -> None:
     landing.staging.put(landing.road.dataset.name, day, label, body, fetched_at=reading.fetched_at)
 
 
-def _longest_page(landing: EntryLanding, days: Sequence[str]) -> int:
+def _longest_page(landing: EntryLanding, days: Sequence[str], now: datetime) -> int:
     """As seen lately: Salesforce may have lowered its cap since."""
     records = landing.staging.records(landing.road.dataset.name, _neighbours(days))
-    since = max((record.fetched_at for record in records), default=_EVER + _LATELY) - _LATELY
-    return max((int(record.label[3]) for record in records if record.fetched_at >= since), default=0)
+    return max((int(record.label[3]) for record in records if record.fetched_at >= now - _LATELY), default=0)
 
 
 def _readings(serving: Mapping[str, tuple[Held[Staged], ...] | None], staging: Staging) -> Iterator[ReadConversation]:
