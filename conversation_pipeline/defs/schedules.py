@@ -1,6 +1,6 @@
 """What runs by itself. Schedules start stopped: a user switches on what the org allows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -32,9 +32,10 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         cron_schedule="30 0 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        required_resource_keys={"lake"},
-        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, older ones whose "
-        "sessions were still open when last read, and the conversations of older days whose sessions changed since.",
+        required_resource_keys={"lake", "salesforce"},
+        description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, those that are due to "
+        "be read again (CONVERSATION_REREAD_DAYS), older ones whose sessions were still open when last read, and the "
+        "conversations of older days whose sessions changed since.",
     )
     def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
@@ -44,11 +45,22 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
             return dg.SkipReason(f"no day since {first.isoformat()} has ended yet")
         ended = [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
         open_days = [day for day in days_with_open_sessions(context.resources.lake) if day < first.isoformat()]
-        nightly = unbroken([*open_days, *ended])
+        due_again = days_due_again(last, context.resources.salesforce.settings.reread_ages, daily.start.date())
+        nightly = unbroken([*open_days, *due_again, *ended])
         asked = {day for run in nightly for day in run}
         return [*[_request(run, tonight=today) for run in nightly], *_sweep(context, asked, tonight=today)]
 
     return [conversations_nightly]
+
+
+def days_due_again(last: date, ages: Sequence[int], start: date) -> list[str]:
+    """
+    Days whose entries are read once more, for what was redacted upstream since.
+
+    They settle within the day after them; so a day is as old as a setting says when that much more has passed.
+    """
+    days = (last - timedelta(days=age + 1) for age in ages)
+    return [day.isoformat() for day in days if day >= start]
 
 
 def days_with_open_sessions(lake: Lake) -> list[str]:

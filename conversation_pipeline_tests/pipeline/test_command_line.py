@@ -19,6 +19,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from conversation_pipeline.cli import main
 from conversation_pipeline.definitions import build_defs
+from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.conversations import MESSAGES
@@ -202,7 +203,7 @@ def nightly(project: Project, start: date, at: datetime) -> list[tuple[str, str]
     """The ranges of days that the nightly schedule asks for, in a project whose partitions begin at ``start``."""
     project.environment["CONVERSATION_START_DATE"] = start.isoformat()
     schedule = project.definitions().resolve_schedule_def("conversations_nightly")
-    given = {"lake": project.lake}
+    given = {"lake": project.lake, "salesforce": Org(project.settings())}
     with dg.build_schedule_context(instance=project.instance, scheduled_execution_time=at, resources=given) as context:
         asked = schedule.evaluate_tick(context)
     ranges = [
@@ -217,6 +218,7 @@ def nightly(project: Project, start: date, at: datetime) -> list[tuple[str, str]
 )
 def test_the_schedule_asks_for_the_days_that_have_ended(project: Project, start: date, first: str) -> None:
     """At 00:30 UTC the last three days that have ended are requested in one run, none before the first partition."""
+    project.environment["CONVERSATION_REREAD_DAYS"] = ""
     asked = nightly(project, start, datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
 
     assert asked == [(first, "2026-11-22")]
@@ -224,6 +226,7 @@ def test_the_schedule_asks_for_the_days_that_have_ended(project: Project, start:
 
 def test_the_schedule_asks_for_older_days_whose_sessions_are_open(project: Project) -> None:
     """A day on which a session began that had not ended when it was read is requested until it has."""
+    project.environment["CONVERSATION_REREAD_DAYS"] = ""
     begun = datetime(2026, 11, 12, 8, 0, tzinfo=UTC)
     row = {"id": "0MwAA0000000001AAA", "created_date": begun, "start_time": begun, "end_time": None}
     rows = pa.RecordBatch.from_pylist([row], MESSAGING_SESSIONS.schema)
@@ -232,6 +235,15 @@ def test_the_schedule_asks_for_older_days_whose_sessions_are_open(project: Proje
     asked = nightly(project, date(2026, 1, 1), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
 
     assert asked == [("2026-11-12", "2026-11-12"), ("2026-11-20", "2026-11-22")]
+
+
+def test_the_schedule_asks_for_days_that_are_due_to_be_read_again(project: Project) -> None:
+    """Those that settled as many days ago as the setting says, so that redactions are found."""
+    project.environment["CONVERSATION_REREAD_DAYS"] = "7,30"
+
+    asked = nightly(project, date(2026, 11, 1), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
+
+    assert asked == [("2026-11-14", "2026-11-14"), ("2026-11-20", "2026-11-22")]
 
 
 def test_the_schedule_waits_for_a_day_to_end(project: Project) -> None:

@@ -143,7 +143,7 @@ def test_the_nightly_schedule_asks_for_the_swept_dataset_alone(world: World) -> 
     world.later(days=10)
     world.session_changes()
     schedule = world.project.definitions().resolve_schedule_def("conversations_nightly")
-    given = {"lake": world.lake}
+    given = {"lake": world.lake, "salesforce": Org(world.project.settings())}
     with (
         dg.DagsterInstance.local_temp() as instance,
         dg.build_schedule_context(instance=instance, scheduled_execution_time=world.now(), resources=given) as context,
