@@ -10,6 +10,7 @@ from conversation_pipeline.schemas.conversations import (
     CONVERSATIONS,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
+    ENTRIES_DATA_CLOUD,
     MESSAGES,
     TRANSCRIPTS,
 )
@@ -41,6 +42,7 @@ DATASETS: tuple[Dataset, ...] = (
     QUEUES,
     CONVERSATION_ACTIVITY,
     ENTRIES_CONVERSATION_DATA,
+    ENTRIES_DATA_CLOUD,
     ENTRIES_CONNECT,
     CONVERSATION_ENTRIES,
     MESSAGES,

@@ -183,6 +183,15 @@ ENTRIES_CONNECT = Dataset(
     fields=(*_ENTRY_FIELDS, _FETCHED_AT),
 )
 
+ENTRIES_DATA_CLOUD = Dataset(
+    name="entries_data_cloud",
+    grain="One row per conversation entry, as Data Cloud told it: in bulk, about an hour after it was made.",
+    group=Group.OFF_PLATFORM,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="transcripted_timestamp",
+    fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+)
+
 CONVERSATION_ENTRIES = Dataset(
     name="conversation_entries",
     grain="One row per conversation entry, each entry once, whichever roads told it.",
