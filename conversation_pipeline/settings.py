@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,7 +20,7 @@ from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, QuietH
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.custom import with_custom_fields
 
-ROADS = ("conversation_data", "connect")
+ROADS = ("conversation_data", "data_cloud", "connect")
 """Entry roads by the name that ``CONVERSATION_ROADS`` gives them, the fullest first."""
 
 
@@ -95,6 +96,22 @@ class Settings(BaseSettings):
     conversation_settle_minutes: int = Field(
         30, ge=0, description="How long after a session or call has ended its entries still move."
     )
+    conversation_data_cloud_mode: Literal["v3", "query_sql", "v2"] = Field(
+        "v3",
+        description="How Data Cloud is queried: v3 (tenant host, Arrow), query_sql (core host, costs API calls), or v2 "
+        "for orgs that have neither.",
+    )
+    conversation_data_cloud_dataspace: str = Field(
+        "default", description="API name of the data space that holds the transcripts."
+    )
+    conversation_data_cloud_names: str = Field(
+        "",
+        description='API names in Data Cloud where an org has its own, as JSON: {"ConversationEntry": '
+        '"My_Entry__dlm", "ConversationEntry.PayloadText": "Body__c"}. Default: what its metadata shows.',
+    )
+    conversation_data_cloud_lag_minutes: int = Field(
+        60, ge=0, description="How long after it has ended a day is asked for: entries reach Data Cloud by then."
+    )
     conversation_reread_days: str = Field(
         "7",
         description="Days after which a settled conversation is read once more, separated by commas, so that text "
@@ -120,6 +137,16 @@ class Settings(BaseSettings):
         unknown = sorted(set(self.roads) - set(ROADS))
         if unknown:
             raise ValueError(f"CONVERSATION_ROADS names {', '.join(unknown)}; this release knows {', '.join(ROADS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _data_cloud_names_are_names(self) -> Settings:
+        try:
+            msgspec.json.decode(self.conversation_data_cloud_names or "{}", type=dict[str, str])
+        except msgspec.DecodeError:
+            raise ValueError(
+                'CONVERSATION_DATA_CLOUD_NAMES is wrong: give JSON such as {"ConversationEntry": "My_Entry__dlm"}'
+            ) from None
         return self
 
     @model_validator(mode="after")
@@ -157,6 +184,11 @@ class Settings(BaseSettings):
     @property
     def custom_fields(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.conversation_custom_fields.split(",") if name.strip())
+
+    @property
+    def data_cloud_names(self) -> dict[str, str]:
+        """API names in Data Cloud by business name."""
+        return msgspec.json.decode(self.conversation_data_cloud_names or "{}", type=dict[str, str])
 
     @property
     def reread_ages(self) -> tuple[int, ...]:
