@@ -9,6 +9,7 @@ kept in the staging area: a run that was killed goes on with the same job, and p
 from __future__ import annotations
 
 import csv
+import ctypes
 import hashlib
 import io
 import logging
@@ -198,6 +199,7 @@ class BulkRoad:
                     for page in pages:
                         yield from self._page(page, selection, Path(folder))
                         at(KillPoint.BULK_PAGE_READ)
+        _give_back()
 
     def _page(self, page: ResultPage, selection: Selection, folder: Path) -> Iterator[pa.RecordBatch]:
         """A page's rows, asked for again where it turns out to be spoilt before anything of it was handed on."""
@@ -212,6 +214,12 @@ class BulkRoad:
             finally:
                 page.file.close()
             page = self.bulk.read_again(page, folder)
+
+
+def _give_back() -> None:
+    """Let the system have the memory that pages took, where the C library (glibc) keeps it for later."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class ByDay:
         """All rows have been added."""
         self._route()
         self._spool.finish()
-        pa.default_memory_pool().release_unused()
+        pa.default_memory_pool().release_unused()  # what reading has left over: sorting asks for other sizes
 
     @property
     def days(self) -> list[str]:

@@ -93,10 +93,11 @@ class PartitionWriter:
         file.close()
 
     def close(self) -> None:
-        """Let go of the file, finished or not."""
+        """Let go of the file, finished or not, and of the memory that it took."""
         if self._file is not None and self._file.is_open:
             with suppress(OSError):
                 self._file.close()
+        pa.default_memory_pool().release_unused()
 
     def _empty_waiting(self) -> None:
         self._waiting: list[pa.RecordBatch] = []

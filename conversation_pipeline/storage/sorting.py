@@ -80,15 +80,20 @@ def _cut(batches: Iterable[pa.RecordBatch], step: int) -> Iterator[pa.RecordBatc
 
 
 def _sorted(batches: list[pa.RecordBatch], dataset: Dataset, step: int) -> Iterator[pa.RecordBatch]:
-    """Takes the batches out of their list, so that the rows are in memory once while they are passed on."""
+    """
+    Takes the batches out of their list, so that the rows are in memory once while they are passed on, and goes
+    column by column, so that they are there twice at most before.
+    """
     if not batches:
         return
-    together = pa.concat_batches(batches)
+    keys = pa.concat_batches([batch.select(dataset.key) for batch in batches])
+    ranks = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in dataset.key])
+    columns = [
+        pc.take(pa.concat_arrays([batch.column(place) for batch in batches]), ranks, boundscheck=False)
+        for place in range(len(dataset.schema))
+    ]
     batches.clear()
-    ranks = pc.sort_indices(together, sort_keys=[(name, "ascending") for name in dataset.key])
-    rows = _rows_a_step(together, step)
-    for start in range(0, together.num_rows, rows):
-        yield pc.take(together, ranks.slice(start, rows), boundscheck=False)
+    yield from _cut([pa.RecordBatch.from_arrays(columns, schema=dataset.schema)], step)
 
 
 def _rows_a_step(rows: pa.RecordBatch, step: int) -> int:
