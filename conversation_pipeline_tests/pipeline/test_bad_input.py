@@ -209,7 +209,7 @@ def test_a_permission_lost_keeps_what_was_there(ready: Project, control: Control
     """A re-read that is refused leaves the partition as it was."""
     entries_of(ready)
     before = contents(ready)
-    control.post("clock", now=(NOW + timedelta(minutes=5)).isoformat())
+    control.post("clock", now=(NOW + timedelta(days=1)).isoformat())
     refuse(control, 403)
 
     assert not entries_of(ready).success
