@@ -73,12 +73,14 @@ class Org:
         return Bulk(self._org_connection, self.settings.salesforce_api_version, self.retry)
 
     @cached_property
-    def _org_connection(self) -> Connection:
+    def allocation(self) -> Allocation:
+        """The org's 24-hour allocation, as the latest answer told it."""
         tally = Tally(_beside_quotas(self.settings) / "runs" / self.run_id if self.run_id else None)
-        allocation = Allocation(
-            self.settings.conversation_api_reserve, self.settings.conversation_api_share, tally=tally
-        )
-        transport = AllocationTransport(httpx.HTTPTransport(), allocation)
+        return Allocation(self.settings.conversation_api_reserve, self.settings.conversation_api_share, tally=tally)
+
+    @cached_property
+    def _org_connection(self) -> Connection:
+        transport = AllocationTransport(httpx.HTTPTransport(), self.allocation)
         connection = Connection(
             self.settings.salesforce_instance_url,
             self._org_auth,

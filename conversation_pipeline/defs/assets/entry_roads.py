@@ -5,13 +5,18 @@ from collections.abc import Collection
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import options
-from conversation_pipeline.defs.landing import ENTRY_ROADS, EntryLanding, EntryRoad, land_entries, pull_entries
+from conversation_pipeline.defs.landing import (
+    DAYS_A_RUN,
+    ENTRY_ROADS,
+    EntryLanding,
+    EntryRoad,
+    land_entries,
+    pull_entries,
+)
 from conversation_pipeline.defs.reporting import days_of, materialize_days, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, Staging
-
-_DAYS_A_RUN = 7
 
 
 def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -23,7 +28,7 @@ def entries(road: EntryRoad, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
     @dg.asset(
         **options(road.dataset, "salesforce"),
         partitions_def=daily,
-        backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
+        backfill_policy=dg.BackfillPolicy.multi_run(DAYS_A_RUN),
         deps=[CONVERSATION_ACTIVITY.name],
         pool=road.name,
     )

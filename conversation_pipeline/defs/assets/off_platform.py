@@ -4,6 +4,7 @@ import dagster as dg
 import pyarrow as pa
 
 from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
+from conversation_pipeline.defs.forecast import DayForecast
 from conversation_pipeline.defs.partitions import trailing_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.defs.resources import Org
@@ -16,7 +17,7 @@ from conversation_pipeline.schemas.conversations import (
 from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS, MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
-from conversation_pipeline.storage import Lake
+from conversation_pipeline.storage import Lake, Staging
 from conversation_pipeline.storage.erasure import remember
 
 _MODEL_DAYS_A_RUN = 31
@@ -40,11 +41,15 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
         ],
     )
     def asset(
-        context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
+        context: dg.AssetExecutionContext,
+        salesforce: dg.ResourceParam[Org],
+        lake: dg.ResourceParam[Lake],
+        staging: dg.ResourceParam[Staging],
     ) -> None:
         with told(CONVERSATION_ACTIVITY.name):
             remember(lake, run_id=context.run.run_id)
             earlier = _begun_before_the_lake(salesforce, days_of(context)[0])
+            left = DayForecast.of(salesforce, lake, staging, days_of(context))
 
         def land(day: str) -> Metadata:
             inputs = {
@@ -60,9 +65,10 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
                 "margin_seconds": int(CREATED_EARLIER.total_seconds()),
                 "settle_seconds": int(salesforce.settle.total_seconds()),
             }
-            return land_model(
+            landed = land_model(
                 CONVERSATION_ACTIVITY, day, inputs, lake=lake, run_id=context.run.run_id, parameters=parameters
             )
+            return landed | {"conversations_listed": landed["dagster/partition_row_count"], **left.metadata(day)}
 
         materialize_days(context, land)
 
