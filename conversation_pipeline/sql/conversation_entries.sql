@@ -7,6 +7,8 @@
 with tellings as (
     select *, 1 as precedence from entries_conversation_data
     union all by name
+    select *, 2 as precedence from entries_data_cloud
+    union all by name
     select *, 4 as precedence from entries_connect
 ),
 

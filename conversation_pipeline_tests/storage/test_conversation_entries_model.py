@@ -15,6 +15,7 @@ from conversation_pipeline.schemas.conversations import (
     CONVERSATIONS,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
+    ENTRIES_DATA_CLOUD,
 )
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import USERS
@@ -64,6 +65,7 @@ def named(told: Row, *participants: Row) -> list[str | None]:
     entries = table(ENTRIES_CONVERSATION_DATA, told)
     inputs: Mapping[str, pa.Table] = {
         "entries_conversation_data": entries,
+        "entries_data_cloud": table(ENTRIES_DATA_CLOUD),
         "entries_connect": table(ENTRIES_CONNECT),
         "entries_of_two_days": entries,
         "messaging_sessions": table(MESSAGING_SESSIONS),

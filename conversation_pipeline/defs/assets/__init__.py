@@ -8,6 +8,7 @@ import dagster as dg
 
 from conversation_pipeline.defs.assets import (
     conversations,
+    data_cloud,
     entry_roads,
     erasures,
     off_platform,
@@ -28,6 +29,7 @@ def assets(
         *on_platform.assets(datasets, daily),
         *off_platform.assets(daily),
         *entry_roads.assets(roads, daily),
+        *data_cloud.assets(roads, daily),
         *conversations.assets(roads, daily),
     ]
     made += erasures.assets(datasets, made)

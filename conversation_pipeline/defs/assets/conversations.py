@@ -10,12 +10,14 @@ from conversation_pipeline.defs.assets.common import land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
+from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
     CONVERSATION_PARTICIPANTS,
     CONVERSATIONS,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
+    ENTRIES_DATA_CLOUD,
     MESSAGES,
     TRANSCRIPTS,
 )
@@ -38,6 +40,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[
             *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
+            *([ENTRIES_DATA_CLOUD.name] if DATA_CLOUD in roads else []),
             dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
             dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
             dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
@@ -49,6 +52,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         def land(day: str) -> Metadata:
             inputs = {
                 "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
+                "entries_data_cloud": lake.dataset(ENTRIES_DATA_CLOUD, [day]),
                 "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
                 "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
