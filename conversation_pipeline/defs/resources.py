@@ -15,17 +15,22 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 import httpx
+import pyarrow as pa
 
+from conversation_pipeline.extract.data_cloud import arrow_stream, json_page, v2_batch
 from conversation_pipeline.salesforce.allocation import Allocation, AllocationTransport, Tally
 from conversation_pipeline.salesforce.auth import BearerAuth, ClientCredentials, Grant, JwtBearer
 from conversation_pipeline.salesforce.bulk import Bulk
 from conversation_pipeline.salesforce.connect import Connect
 from conversation_pipeline.salesforce.connection import Connection, Retry, Timeouts
 from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.data_cloud import V2, V3, DataCloud, QuerySql, TenantAuth
+from conversation_pipeline.salesforce.data_cloud.calls import Calls
+from conversation_pipeline.salesforce.data_cloud.refusals import refused
 from conversation_pipeline.salesforce.entry_api import ExecutionUser
-from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, Limit
+from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, DATA_CLOUD, Limit
 from conversation_pipeline.salesforce.query import Query
-from conversation_pipeline.salesforce.quotas import QuotaStore, open_quota_store
+from conversation_pipeline.salesforce.quotas import Claim, QuotaStore, open_quota_store
 from conversation_pipeline.salesforce.transport import Meter
 from conversation_pipeline.settings import Settings, SettingsError
 from conversation_pipeline.storage import Lake, Staging
@@ -116,6 +121,33 @@ class Org:
             quiet=self.settings.quiet_hours,
             version=self.settings.salesforce_api_version,
         )
+
+    @cached_property
+    def data_cloud(self) -> DataCloud[pa.Table]:
+        settings = self.settings
+        if settings.conversation_data_cloud_mode == "query_sql":
+            counted = AllocationTransport(httpx.HTTPTransport(), self.allocation)
+            core = Calls(self._data_cloud_connection(self._org_auth, counted), retry=self.retry)
+            return QuerySql(
+                core, json_page, settings.salesforce_api_version, settings.conversation_data_cloud_dataspace
+            )
+        auth = TenantAuth(self._org_auth, settings.salesforce_instance_url, settings.conversation_data_cloud_dataspace)
+        tenant = Calls(self._data_cloud_connection(auth), [Claim(f"{self._name}/data_cloud", DATA_CLOUD)], self.retry)
+        return V2(tenant, v2_batch) if settings.conversation_data_cloud_mode == "v2" else V3(tenant, arrow_stream)
+
+    def _data_cloud_connection(self, auth: BearerAuth, transport: httpx.BaseTransport | None = None) -> Connection:
+        """To the org's host, or by the exchange to the tenant's, whose calls are no part of the org's allocation."""
+        connection = Connection(
+            self.settings.salesforce_instance_url,
+            auth,
+            self._store,
+            self.meter,
+            timeouts=Timeouts(body=_LONGEST_ANSWER),
+            transport=transport,
+            refused=refused,
+        )
+        self._open.append(connection.close)
+        return connection
 
     @property
     def _active(self) -> Limit:
