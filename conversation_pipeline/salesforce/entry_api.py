@@ -23,6 +23,7 @@ from conversation_pipeline.salesforce.errors import (
     ConversationUnreadable,
     NoUserLeft,
     PermissionDenied,
+    RecordUnavailable,
     RequestRefused,
     SalesforceError,
     Throttled,
@@ -39,6 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK_UP = 30.0  # seconds after which a waiting request looks at the budget and at its users anew
 _TRIES_IF_WRONG = 3  # a 400 may be the service's slip; a conversation that gets three of them will get a fourth
 _CALLED_WRONG = (400, 414, 422)
+_NOT_THERE_FOR = 2  # users who are told 404: a token of another org, or one without rights, may look like that
 _DOUBT_AFTER = 10  # so many in a row refused to everyone: is it the conversations, or the users?
 
 
@@ -155,7 +157,7 @@ class PageRequest:
         return f"conversation {self.conversation_identifier}"
 
 
-_Refusals = Sequence[tuple[ExecutionUser, PermissionDenied]]
+_Refusals = Sequence[tuple[ExecutionUser, SalesforceError]]
 
 
 class _RefusedToAll(Exception):
@@ -209,12 +211,12 @@ class EntryApi:
         One page, by whichever user may ask soonest; passing faults are tried again.
 
         Raises:
-            RecordUnavailable: the org does not know the conversation.
+            RecordUnavailable: the org does not know the conversation; if there is a second user, it was told so too.
             ConversationUnreadable: it is refused to every user, or called wrong again and again.
             NoUserLeft: every user has been set aside.
             LimitReached: an allowance of days is used up.
         """
-        refused: dict[str, PermissionDenied] = {}
+        refused: dict[str, SalesforceError] = {}
         wrong = 0
         # The attempts alone bound it: a lease may have to be waited for longer than any retry should last.
         for attempt in replace(self.retry, timeout=None).attempts_for(self.users[0].connection.meter):
@@ -244,7 +246,7 @@ class EntryApi:
 
     # One try.
 
-    def _answer(self, request: PageRequest, refused: dict[str, PermissionDenied]) -> Answer:
+    def _answer(self, request: PageRequest, refused: dict[str, SalesforceError]) -> Answer:
         """
         The first answer that some user gets: who is throttled rests, who is not let in is set aside.
 
@@ -252,8 +254,14 @@ class EntryApi:
             refused: Users who got a 403 for this page, by key; they are not asked for it again.
         """
         throttled = 0
+        not_there: dict[str, SalesforceError] = {}
         while True:
-            user, lease, claims = self._lease(request, refused)
+            try:
+                user, lease, claims = self._lease(request, refused | not_there)
+            except _RefusedToAll:
+                if not_there:
+                    raise not_there.popitem()[1] from None
+                raise
             # Whoever waits for this lease shall know what became of its user before it is let go.
             with lease:
                 try:
@@ -270,12 +278,16 @@ class EntryApi:
                     self._put_aside(user, error)
                 except PermissionDenied as error:
                     refused[user.key] = error
+                except RecordUnavailable as error:
+                    not_there[user.key] = error
+                    if len(not_there) >= _NOT_THERE_FOR:
+                        raise
                 else:
-                    self._was_allowed(request, refused)
+                    self._was_allowed(request, refused | not_there)
                     return answer
 
     def _lease(
-        self, request: PageRequest, refused: Mapping[str, PermissionDenied]
+        self, request: PageRequest, refused: Mapping[str, SalesforceError]
     ) -> tuple[ExecutionUser, Lease, list[Claim]]:
         began = time.monotonic()
         try:
@@ -308,7 +320,7 @@ class EntryApi:
 
     # Who may be asked.
 
-    def _candidates(self, refused: Mapping[str, PermissionDenied]) -> list[ExecutionUser]:
+    def _candidates(self, refused: Mapping[str, SalesforceError]) -> list[ExecutionUser]:
         with self._lock:
             at_work = [user for user in self.users if user.key not in self._reasons]
         if not at_work:
@@ -320,14 +332,21 @@ class EntryApi:
 
     def _put_aside(self, user: ExecutionUser, error: SalesforceError) -> None:
         reason = f"{user.setting} ({user.connection.auth.name}) is set aside: {error}."
+        if isinstance(error, RecordUnavailable):
+            reason += (
+                " Another user reads that conversation: check that this one is of the same org and may read entries."
+            )
         with self._lock:
             known = user.key in self._reasons
             self._reasons.setdefault(user.key, reason)
         if not known:
             log.warning("%s", reason)
 
-    def _was_allowed(self, request: PageRequest, refused: Mapping[str, PermissionDenied]) -> None:
-        """Who was refused a page that another user got has no permission; nothing is wrong with the conversation."""
+    def _was_allowed(self, request: PageRequest, refused: Mapping[str, SalesforceError]) -> None:
+        """
+        Who was refused a page that another user got (403), or told that it is not there (404), has no permission or is
+        a user of another org; nothing is wrong with the conversation.
+        """
         with self._lock:
             self._refused_to_all.clear()
             self._allowed_last = request
@@ -335,9 +354,7 @@ class EntryApi:
             if user.key in refused:
                 self._put_aside(user, refused[user.key])
 
-    def _judged(
-        self, request: PageRequest, refused: Sequence[tuple[ExecutionUser, PermissionDenied]]
-    ) -> SalesforceError:
+    def _judged(self, request: PageRequest, refused: _Refusals) -> SalesforceError:
         """
         A 403 for everyone speaks against the conversation, until it has happened to many in a row: then the one that
         was read last is asked for again, and if that is refused as well, the users have lost their permission.
