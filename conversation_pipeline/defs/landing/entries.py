@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs.landing.pulls import open_pull
+from conversation_pipeline.defs.landing.readings import (
+    StagedReading,
+    held_readings,
+    longest_page,
+    read_back,
+    stage_reading,
+)
 from conversation_pipeline.defs.landing.roads import EntryRoad
 from conversation_pipeline.defs.reporting import (
     Metadata,
@@ -23,20 +28,20 @@ from conversation_pipeline.defs.reporting import (
 )
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
-from conversation_pipeline.extract.entries import Drift, ReadConversation, batches
+from conversation_pipeline.extract.entries import Drift, batches
 from conversation_pipeline.extract.entry_roads import EntryClient
 from conversation_pipeline.extract.estimate import Allowance
-from conversation_pipeline.extract.windows import Window, from_milliseconds, to_milliseconds
+from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.extract.work_list import Held, Need, Plan, Request, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import ConversationData
-from conversation_pipeline.salesforce.entry_api import Reading
 from conversation_pipeline.salesforce.errors import ConversationUnreadable
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
 _LATELY = timedelta(days=1)
+"""Salesforce may have lowered the length of its pages since."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
@@ -64,7 +69,7 @@ class EntriesPull:
     """
 
     asked_at: datetime
-    held: Mapping[tuple[str, str], tuple[Held[Staged], ...]]
+    held: Mapping[tuple[str, str], tuple[Held[StagedReading], ...]]
     needs: tuple[Need, ...]
     pulls: tuple[Pull, ...]
     metadata: Metadata
@@ -119,11 +124,11 @@ class _Told:
     metadata: Metadata = field(default_factory=dict)
 
 
-def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str], now: datetime) -> _Told:
+def _read(landing: EntryLanding, work: Plan[StagedReading], days: Sequence[str], now: datetime) -> _Told:
     """Asks for everything on the work list, and stages it."""
     client, dataset, log = landing.road.client(landing.org), landing.road.dataset.name, landing.log
     if isinstance(client, ConversationData):
-        client.longest_page = _longest_page(landing, days, now)
+        client.longest_page = longest_page(staged_for(landing, days), since=now - _LATELY)
     allowance = entry_roads.allowance(client)
     _tell_before(landing, work, allowance)
     told = _Told()
@@ -132,7 +137,7 @@ def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str], now: d
     )
     for reading in entry_roads.read(client, work.requests, told.not_found, told.unreadable):
         at(KillPoint.READING_RECEIVED)
-        _stage_reading(landing, reading)
+        stage_reading(landing.staging, landing.road.dataset, reading)
         at(KillPoint.READING_STAGED)
         progress.step()
     if told.unreadable and not progress.done:
@@ -147,7 +152,7 @@ def _read(landing: EntryLanding, work: Plan[Staged], days: Sequence[str], now: d
 
 
 def _make_sure_of_the_road(
-    client: EntryClient, work: Plan[Staged], unreadable: Mapping[str, ConversationUnreadable]
+    client: EntryClient, work: Plan[StagedReading], unreadable: Mapping[str, ConversationUnreadable]
 ) -> None:
     """
     Whatever was asked for was refused: is it these conversations, or everything? One that was read before tells.
@@ -162,7 +167,7 @@ def _make_sure_of_the_road(
     client.read(known.conversation_identifier, known.fetched_at - timedelta(seconds=1), known.fetched_at)
 
 
-def _tell_before(landing: EntryLanding, work: Plan[Staged], allowance: Allowance) -> None:
+def _tell_before(landing: EntryLanding, work: Plan[StagedReading], allowance: Allowance) -> None:
     """How much there is to do, how long it takes, and what binds."""
     count = len(work.requests)
     minutes = allowance.time_for(count, count) / timedelta(minutes=1)
@@ -196,7 +201,7 @@ def land_entries(landing: EntryLanding, pull: EntriesPull, day: str) -> Metadata
     kept: set[str] = set()
     wanted = [need for need in pull.needs if need.day == day]
     serving = {need.conversation_identifier: pull.held.get((need.conversation_identifier, day)) for need in wanted}
-    told = batches(_readings(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
+    told = batches(read_back(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
     rows = _with_kept(told, landing, day, kept)
     waiting = sum(1 for need in wanted if serving[need.conversation_identifier] is None)
     closed = _is_closed(wanted, serving, day, pull.asked_at)
@@ -215,7 +220,7 @@ def land_entries(landing: EntryLanding, pull: EntriesPull, day: str) -> Metadata
 
 
 def _is_closed(
-    wanted: Iterable[Need], serving: Mapping[str, tuple[Held[Staged], ...] | None], day: str, asked_at: datetime
+    wanted: Iterable[Need], serving: Mapping[str, tuple[Held[StagedReading], ...] | None], day: str, asked_at: datetime
 ) -> bool:
     """A day closes by itself: it has ended, and all its conversations have settled and were read since."""
     return asked_at >= Window.of_day(day).end and all(
@@ -262,7 +267,7 @@ def staged_for(landing: EntryLanding, days: Sequence[str]) -> list[Staged]:
 
 def plan_entries(
     landing: EntryLanding, days: Sequence[str], now: datetime, staged: Sequence[Staged] | None = None
-) -> Plan[Staged]:
+) -> Plan[StagedReading]:
     """
     What a run of these days would ask for now; nothing is asked.
 
@@ -284,50 +289,16 @@ def _refuse_to_empty(landing: EntryLanding, days: Sequence[str], not_found: int)
 
 def _plan(
     landing: EntryLanding,
-    needs: Iterable[Need],
+    needs: Sequence[Need],
     days: Sequence[str],
     now: datetime,
     resumed_from: Mapping[str, datetime],
     staged: Sequence[Staged] | None = None,
-) -> Plan[Staged]:
-    names = {landing.staging.encode(need.conversation_identifier): need.conversation_identifier for need in needs}
-    held = [
-        Held(names[record.label[0]], _window_of(record), record.fetched_at, record)
-        for record in (staged_for(landing, days) if staged is None else staged)
-        if record.label[0] in names
-    ]
+) -> Plan[StagedReading]:
+    records = staged_for(landing, days) if staged is None else staged
+    held = held_readings(landing.staging, records, (need.conversation_identifier for need in needs))
     again = [timedelta(days=age) for age in landing.org.settings.reread_ages]
     return plan(needs, held, now=now, read_again_after=again, resumed_from=resumed_from)
-
-
-def _stage_reading(landing: EntryLanding, reading: Reading) -> None:
-    body = b"[" + b",".join(reading.bodies) + b"]"
-    bounds = (str(to_milliseconds(reading.start)), str(to_milliseconds(reading.end)))
-    label = (reading.conversation_identifier, *bounds, str(reading.longest_page))
-    day = reading.start.date().isoformat()
-    landing.staging.put(landing.road.dataset.name, day, label, body, fetched_at=reading.fetched_at)
-
-
-def _longest_page(landing: EntryLanding, days: Sequence[str], now: datetime) -> int:
-    """As seen lately: Salesforce may have lowered its cap since."""
-    records = landing.staging.records(landing.road.dataset.name, _neighbours(days))
-    return max((int(record.label[3]) for record in records if record.fetched_at >= now - _LATELY), default=0)
-
-
-def _readings(serving: Mapping[str, tuple[Held[Staged], ...] | None], staging: Staging) -> Iterator[ReadConversation]:
-    """Each reading for the part of the day that no later one has told."""
-    for _, readings in sorted(serving.items()):
-        for reading, later in pairwise([*(readings or ()), None]):
-            if reading is not None:
-                read = _read_back(reading, staging)
-                until = later.window.start if later is not None else reading.window.end
-                yield replace(read, serves=Window(reading.window.start, max(until, reading.window.start)))
-
-
-def _read_back(reading: Held[Staged], staging: Staging) -> ReadConversation:
-    bodies = msgspec.json.decode(staging.read(reading.ref), type=list[msgspec.Raw])
-    pages = tuple(bytes(body) for body in bodies)
-    return ReadConversation(reading.conversation_identifier, pages, reading.fetched_at, reading.window)
 
 
 def _neighbours(days: Sequence[str]) -> list[str]:
@@ -335,8 +306,3 @@ def _neighbours(days: Sequence[str]) -> list[str]:
     first = Window.of_day(min(days)).start
     before = [(first - timedelta(days=back)).date().isoformat() for back in range(1, _LONGEST_RUN_DAYS)]
     return [*before, *days]
-
-
-def _window_of(record: Staged) -> Window:
-    start, end = record.label[1:3]
-    return Window(from_milliseconds(int(start)), from_milliseconds(int(end)))
