@@ -12,7 +12,6 @@ from rich.console import Console
 from conversation_pipeline import demo as demonstration
 from conversation_pipeline import doctor as examination
 from conversation_pipeline import plan as planning
-from conversation_pipeline.settings import ROADS
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.simulator.exports.drop import FORMATS, dropped
 
@@ -83,7 +82,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @main.command()
 @click.option("--from", "first", type=_DAY, metavar="DAY", help="First day, UTC.  [default: CONVERSATION_START_DATE]")
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="Last day, UTC.  [default: today]")
-@click.option("--road", "roads", type=click.Choice(ROADS), multiple=True, help="[default: CONVERSATION_ROADS]")
+@click.option("--road", "roads", type=click.Choice(planning.ROADS), multiple=True, help="[default: CONVERSATION_ROADS]")
 def plan(first: datetime | None, last: datetime | None, roads: tuple[str, ...]) -> None:
     """Say what a backfill of days costs, how long it takes, and what would make it shorter."""
     sys.exit(planning.show(first and first.date(), last and last.date(), roads, Console()))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from rich.console import Console
 
 from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.entry_roads import CONNECT, CONVERSATION_DATA
 from conversation_pipeline.extract.on_platform import select
+from conversation_pipeline.salesforce.connect import Connect
 from conversation_pipeline.salesforce.connection import Retry
-from conversation_pipeline.salesforce.errors import RecordUnavailable, SalesforceError
+from conversation_pipeline.salesforce.conversation_data import ConversationData
+from conversation_pipeline.salesforce.errors import (
+    ConversationUnreadable,
+    NoUserLeft,
+    RecordUnavailable,
+    SalesforceError,
+)
 from conversation_pipeline.salesforce.quotas import QuotaStoreError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.schemas.catalogue import DATASETS
@@ -24,10 +34,12 @@ _NO_CONVERSATION = "00000000-0000-0000-0000-000000000000"
 
 def examine(console: Console) -> int:
     """Prints the findings; returns the number of those that need a hand."""
+    logging.getLogger(__package__).addHandler(logging.NullHandler())  # what it would warn of is a finding
     try:
         settings = load_settings()
         settings.require_org()
         settings.require_start_date()
+        settings.execution_users()
     except SettingsError as error:
         console.print(f"[red]settings[/red]  {error}")
         return 1
@@ -43,7 +55,9 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         for dataset in with_custom_fields(DATASETS, settings.custom_fields):
             if dataset.group is Group.ON_PLATFORM:
                 yield str(dataset.sobject), partial(_columns, org, dataset)
-        yield "Conversation Data API", lambda: _conversation_data(org)
+        for api, client in _entry_apis(org):
+            for user in client.users:  # asked together, a user who is let in would hide one who is not
+                yield f"{api}, {user.setting}", partial(_let_in, replace(client, users=[user]))
 
 
 def _told(console: Console, what: str, check: Callable[[], str]) -> bool:
@@ -66,9 +80,24 @@ def _columns(org: Org, dataset: Dataset) -> str:
     return f"{len(selection.fields)} columns{found}"
 
 
-def _conversation_data(org: Org) -> str:
+def _entry_apis(org: Org) -> Iterator[tuple[str, ConversationData | Connect]]:
+    """Of the roads in use."""
+    if CONVERSATION_DATA in org.settings.roads:
+        yield "Conversation Data API", org.conversation_data
+    if CONNECT in org.settings.roads:
+        yield "Connect REST API", org.connect
+
+
+def _let_in(client: ConversationData | Connect) -> str:
     """Asks for a conversation that can not exist: whatever else is wrong is told, and nobody is marked active."""
     now = datetime.now(UTC)
-    with suppress(RecordUnavailable):
-        org.conversation_data.read(_NO_CONVERSATION, now - timedelta(minutes=1), now)
-    return f"{len(org.conversation_data.users)} execution users"
+    try:
+        client.read(_NO_CONVERSATION, now - timedelta(minutes=1), now)
+    except RecordUnavailable:
+        pass
+    except ConversationUnreadable as error:  # nothing is wrong with a conversation that is none
+        raise error.__cause__ or error from None
+    except NoUserLeft as error:
+        [reason] = client.set_aside.values()
+        raise NoUserLeft(reason.partition(" is set aside: ")[2]) from error
+    return "is let in"

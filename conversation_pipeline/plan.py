@@ -25,6 +25,9 @@ from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.settings import Settings, SettingsError, load_settings
 from conversation_pipeline.storage import Lake, Staging, StorageError
 
+ROADS = tuple(road.name for road in ENTRY_ROADS)
+"""Roads that are asked conversation by conversation; the others cost a handful of requests."""
+
 STANDARD_ACTIVE_LIMIT = 11_000
 """Conversations that an org may have active at once, unless raised (Access Conversation Data [doc])."""
 
@@ -79,7 +82,7 @@ def show(first: date | None, last: date | None, roads: Sequence[str], console: C
         settings = load_settings()
         settings.require_org()
         with closing(Org(settings)) as org, console.status("Counting conversations"):
-            found = planned(org, first, last, roads or settings.roads)
+            found = planned(org, first, last, roads or [road for road in settings.roads if road in ROADS])
     except (SalesforceError, SettingsError, StorageError, QuotaStoreError) as error:
         console.print(f"[red]plan[/red]  {error}", highlight=False)
         return 1
@@ -95,6 +98,8 @@ def planned(org: Org, first: date | None, last: date | None, roads: Sequence[str
         SalesforceError: the org does not tell how many conversations it has.
     """
     settings = org.settings
+    if not roads:
+        raise SettingsError("CONVERSATION_ROADS names none that is asked conversation by conversation: give --road")
     lake, staging = Lake(settings.conversation_lake), Staging(settings.conversation_staging)
     with org.meter.measured() as used:
         begin = org.query.server_time()

@@ -98,7 +98,7 @@ def test_the_doctor_finds_nothing_wrong(project: Project) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "VoiceCall" in done.stdout
-    assert "3 execution users" in done.stdout
+    assert re.findall(r"entry (\d) of CONVERSATION_DATA_USERS  is let in", done.stdout) == ["1", "2", "3"]
 
 
 def test_the_doctor_counts_what_is_wrong(project: Project, control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +108,26 @@ def test_the_doctor_counts_what_is_wrong(project: Project, control: Control, mon
 
     found = doctor(project, monkeypatch)
 
-    assert found.exit_code == 2
+    assert found.exit_code == 4
     assert "VoiceCall  the org has no object VoiceCall" in found.output
-    assert "Conversation Data API  GET /conversation-entries: 403" in found.output
+    for place in (1, 2, 3):
+        assert f"Conversation Data API, entry {place} of CONVERSATION_DATA_USERS  GET /conversation-entries: 403" in (
+            found.output
+        )
+
+
+def test_the_doctor_names_the_user_who_is_not_let_in(
+    project: Project, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A locked execution user among others who are not is a finding of its own."""
+    clients = control.get("credentials")["clients"]
+    control.post("users", username=clients[2]["username"], state="locked")
+
+    found = doctor(project, monkeypatch)
+
+    assert found.exit_code == 1
+    assert "entry 1 of CONVERSATION_DATA_USERS  is let in" in found.output
+    assert re.search(r"Conversation Data API, entry 2 of CONVERSATION_DATA_USERS  .*inactive_user", found.output)
 
 
 def test_the_doctor_names_columns_that_are_hidden(
