@@ -20,7 +20,7 @@ from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, QuietH
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.custom import with_custom_fields
 
-ROADS = ("conversation_data", "data_cloud", "connect")
+ROADS = ("conversation_data", "data_cloud", "archive", "connect")
 """Entry roads by the name that ``CONVERSATION_ROADS`` gives them, the fullest first."""
 
 
@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     conversation_staging: str = Field("data/staging", description="Where raw answers are kept.")
     conversation_staging_days: int = Field(30, ge=1, description="Days that raw answers are kept.")
     conversation_warehouse: Path = Field(Path("data/warehouse.duckdb"), description="DuckDB file that people open.")
+    conversation_archives: str = Field(
+        "data/archives", description="Where export archives arrive: a folder, or s3://, gs://, az://."
+    )
+    conversation_archive_age_days: int = Field(
+        30, ge=7, description="Days after which the newest export archive counts as old; seven is the least."
+    )
     conversation_quotas: str = Field(
         "data/quotas.sqlite", description="Quota store, the same for all processes of an instance."
     )

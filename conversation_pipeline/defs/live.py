@@ -22,7 +22,7 @@ GOES_ON_AFTER_MIDNIGHT = timedelta(hours=3)
 """How long a day is refreshed after it has ended: until what reached over midnight has settled. What is later still
 is read by the nightly run."""
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -59,7 +59,7 @@ def conversations_live(roads: Collection[str], daily: dg.DailyPartitionsDefiniti
         "have changed are asked for, from where they were last read; ended ones once after they have settled.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        going_on = dg.RunsFilter(job_name=JOB, statuses=_UNDER_WAY)
+        going_on = dg.RunsFilter(job_name=JOB, statuses=UNDER_WAY)
         if context.instance.get_runs(going_on, limit=1):
             return dg.SkipReason("the refresh before this one is still under way")
         days = [day for day in days_that_go_on(context.scheduled_execution_time) if day >= daily.start.date()]

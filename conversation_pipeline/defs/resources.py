@@ -34,6 +34,7 @@ from conversation_pipeline.salesforce.quotas import Claim, QuotaStore, open_quot
 from conversation_pipeline.salesforce.transport import Meter
 from conversation_pipeline.settings import Settings, SettingsError
 from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage.store import Store
 from conversation_pipeline.storage.warehouse import Warehouse
 
 T = TypeVar("T")
@@ -259,4 +260,8 @@ def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> di
     def warehouse(_: dg.InitResourceContext) -> Warehouse | Unready:
         return made(lambda ready: Warehouse(ready.conversation_warehouse))
 
-    return {"salesforce": salesforce, "lake": lake, "staging": staging, "warehouse": warehouse}
+    @dg.resource(description="The folder or prefix where export archives arrive.")
+    def archives(_: dg.InitResourceContext) -> Store | Unready:
+        return made(lambda ready: Store(ready.conversation_archives))
+
+    return {"salesforce": salesforce, "lake": lake, "staging": staging, "warehouse": warehouse, "archives": archives}

@@ -7,6 +7,7 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs import drift
+from conversation_pipeline.defs.assets.archives import BY_ARRIVAL
 from conversation_pipeline.defs.sweep import days_told_by_sessions, last_materialized
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.schemas import Dataset
@@ -22,7 +23,7 @@ LOOK_BACK_DAYS = 3
 def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
     job = dg.define_asset_job(
         "conversations_daily",
-        selection=dg.AssetSelection.all(),
+        selection=(dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks()) - dg.AssetSelection.tag(*BY_ARRIVAL),
         partitions_def=daily,
         description="All datasets of the last days, landed in the warehouse.",
     )

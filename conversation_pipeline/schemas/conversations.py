@@ -6,6 +6,8 @@ Sources: Field Reference v66, Conversation; ConversationEntry payload schema 0.0
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from conversation_pipeline.schemas.dataset import Dataset, Group
@@ -181,6 +183,78 @@ ENTRIES_CONNECT = Dataset(
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",
     fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+)
+
+_ARCHIVE_FIELDS = (
+    _text("conversation_id", "Record id of the conversation, where the archive tells it."),
+    _text("archive", "Name of the archive that it was read from."),
+    _text("extra", "JSON object of the archive's columns that have no place here."),
+)
+
+ENTRIES_ARCHIVE = Dataset(
+    name="entries_archive",
+    grain="One row per conversation entry, as the newest export archive that has it told it.",
+    group=Group.OFF_PLATFORM,
+    key=("conversation_identifier", "entry_identifier"),
+    partition_by="transcripted_timestamp",
+    fields=(
+        *_ENTRY_FIELDS,
+        _FETCHED_AT,
+        *_ARCHIVE_FIELDS,
+        _instant("missing_since", "When the first complete archive was taken that does not have it any more."),
+    ),
+)
+
+ENTRIES_ARCHIVE_UNPLACED = Dataset(
+    name="entries_archive_unplaced",
+    grain="One row per row of an export archive that has no day or no conversation here, and so is not united.",
+    group=Group.OFF_PLATFORM,
+    key=("archive", "member", "member_row"),
+    fields=(
+        _key("archive", "Name of the archive that it was read from."),
+        _key("member", "File in the archive."),
+        Field("member_row", pa.int64(), "Which row of that file, counted from 1.", required=True),
+        _text("reason", "What it lacks."),
+        *(replace(field, required=False) for field in _ENTRY_FIELDS),
+        _FETCHED_AT,
+        *(field for field in _ARCHIVE_FIELDS if field.name != "archive"),
+    ),
+)
+
+MEMBER = pa.struct(
+    [
+        ("name", pa.string()),
+        ("outcome", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("encoding", pa.string()),
+        ("rows", pa.int64()),
+        ("quarantined_rows", pa.list_(pa.struct([("reason", pa.string()), ("rows", pa.int64())]))),
+        ("reason", pa.string()),
+    ]
+)
+
+TRANSCRIPT_ARCHIVES = Dataset(
+    name="transcript_archives",
+    grain="One row per file of an export archive that was landed: what was found in it and what became of it.",
+    group=Group.OFF_PLATFORM,
+    key=("archive", "sha256"),
+    fields=(
+        _key("archive", "Name of the file."),
+        _key("sha256", "Its identity: the same content is landed once, whatever it is called."),
+        _text("archive_set", "What the parts of the same export have in common."),
+        Field("bytes", pa.int64(), "Size of the file."),
+        _instant("snapshot_at", "When its content was taken: by its manifest, its name or its time of change."),
+        _instant("landed_at", "When it was landed."),
+        Field("is_complete", pa.bool_(), "Whether every part was there and was read, by the manifests; null without."),
+        Field("rows", pa.int64(), "Entries that were read."),
+        Field("rows_quarantined", pa.int64(), "Rows that were not."),
+        Field("members_quarantined", pa.int64(), "Files in it that were not read, or not to their end."),
+        Field("members", pa.list_(MEMBER), "Files in it."),
+        _text("reason", "Why the whole of it was not read."),
+        _text("run_id", "Run that landed it."),
+    ),
 )
 
 ENTRIES_DATA_CLOUD = Dataset(

@@ -9,6 +9,8 @@ with tellings as (
     union all by name
     select *, 2 as precedence from entries_data_cloud
     union all by name
+    select * exclude (conversation_id, archive, extra, missing_since), 3 as precedence from entries_archive
+    union all by name
     select *, 4 as precedence from entries_connect
 ),
 

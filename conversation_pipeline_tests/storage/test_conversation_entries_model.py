@@ -13,6 +13,7 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_PARTICIPANTS,
     CONVERSATIONS,
+    ENTRIES_ARCHIVE,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     ENTRIES_DATA_CLOUD,
@@ -66,6 +67,7 @@ def named(told: Row, *participants: Row) -> list[str | None]:
     inputs: Mapping[str, pa.Table] = {
         "entries_conversation_data": entries,
         "entries_data_cloud": table(ENTRIES_DATA_CLOUD),
+        "entries_archive": table(ENTRIES_ARCHIVE),
         "entries_connect": table(ENTRIES_CONNECT),
         "entries_of_two_days": entries,
         "messaging_sessions": table(MESSAGING_SESSIONS),

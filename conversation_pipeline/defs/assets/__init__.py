@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import dagster as dg
 
 from conversation_pipeline.defs.assets import (
+    archives,
     conversations,
     data_cloud,
     entry_roads,
@@ -30,6 +31,7 @@ def assets(
         *off_platform.assets(daily),
         *entry_roads.assets(roads, daily),
         *data_cloud.assets(roads, daily),
+        *archives.assets(roads, daily),
         *conversations.assets(roads, daily),
     ]
     made += erasures.assets(datasets, made)

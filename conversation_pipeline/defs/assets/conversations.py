@@ -11,10 +11,12 @@ from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
 from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
+from conversation_pipeline.extract.archive import ARCHIVE
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
     CONVERSATION_PARTICIPANTS,
     CONVERSATIONS,
+    ENTRIES_ARCHIVE,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     ENTRIES_DATA_CLOUD,
@@ -41,6 +43,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         deps=[
             *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
             *([ENTRIES_DATA_CLOUD.name] if DATA_CLOUD in roads else []),
+            *([ENTRIES_ARCHIVE.name] if ARCHIVE in roads else []),
             dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
             dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
             dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
@@ -53,6 +56,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
             inputs = {
                 "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
                 "entries_data_cloud": lake.dataset(ENTRIES_DATA_CLOUD, [day]),
+                "entries_archive": lake.dataset(ENTRIES_ARCHIVE, [day]),
                 "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
                 "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
