@@ -228,7 +228,7 @@ def test_a_road_that_knows_no_conversation_is_a_failure(ready: Project, control:
 
 def test_a_conversation_unknown_to_the_org_is_counted(ready: Project, control: Control) -> None:
     """One conversation that the API does not know is warned of and counted; the others are published."""
-    refuse(control, 404, times=1)
+    refuse(control, 404, conversation_identifier=ready.rows(CONVERSATION_ACTIVITY, OPEN_DAY)[0][0].as_py())
 
     result = entries_of(ready)
 

@@ -23,6 +23,7 @@ from conversation_pipeline.salesforce.quotas import SqliteQuotaStore
 from conversation_pipeline_tests.salesforce.conftest import DAY, IMPATIENT, SECRET, Org, setting, user_key
 
 REFUSED = {"status": 403, "body": {"code": 403, "message": "no"}}
+NOT_THERE = {"status": 404, "body": {"code": 404, "message": "no"}}
 WRONG = {"status": 400, "body": {"code": 10018, "message": "no"}}
 
 
@@ -168,14 +169,37 @@ def test_when_none_is_left_nothing_more_is_asked(org: Org, identifiers: Iterator
 # What speaks against a conversation, not against users
 
 
-def test_a_conversation_that_is_not_there_sets_nobody_aside(org: Org) -> None:
-    """404 is about the conversation."""
-    api = org.conversation_data(users=2)
+@pytest.mark.parametrize(("users", "requests"), [(1, 1), (2, 2), (3, 2)])
+def test_a_conversation_that_is_not_there_sets_nobody_aside(org: Org, users: int, requests: int) -> None:
+    """404 is about the conversation, once a second user was told so; a third one is not bothered."""
+    api = org.conversation_data(users=users)
 
     with pytest.raises(RecordUnavailable):
         read(api, "00000000-0000-4000-8000-000000000000")
 
     assert api.set_aside == {}
+    assert org.seen().count("entries") == requests
+
+
+def test_a_user_who_finds_nothing_that_another_one_reads_is_set_aside(org: Org, identifiers: Iterator[str]) -> None:
+    """A wrong token may look like 404: its share of the conversations is read by the others, and the reason is told."""
+    org.control.post("faults", user=org.clients[1]["username"], effect=NOT_THERE)
+    api = org.conversation_data(users=3)
+
+    assert [read(api, identifier) for identifier in itertools.islice(identifiers, 6)] == [0] * 6
+
+    assert list(api.set_aside) == [setting(1)]
+    assert api.set_aside[setting(1)].endswith("check that this one is of the same org and may read entries.")
+
+
+def test_a_404_and_a_403_are_a_404(org: Org, identifiers: Iterator[str]) -> None:
+    """Of two users one may read nothing: what the other one does not find is not there."""
+    identifier = next(identifiers)
+    org.control.post("faults", user=org.clients[1]["username"], effect=REFUSED)
+    org.control.post("faults", user=org.clients[2]["username"], effect=NOT_THERE)
+
+    with pytest.raises(RecordUnavailable):
+        read(org.conversation_data(users=2), identifier)
 
 
 def test_a_conversation_that_is_called_wrong_again_and_again_is_unreadable(
