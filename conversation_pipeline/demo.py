@@ -83,6 +83,7 @@ class DemoProject:
             "CONVERSATION_DATA_USERS": json.dumps(
                 [{"client_id": user["client_id"], "client_secret": user["client_secret"]} for user in users]
             ),
+            "CONVERSATION_ROADS": "conversation_data,connect",
             "CONVERSATION_START_DATE": self.start.isoformat(),
             "CONVERSATION_LAKE": "lake",
             "CONVERSATION_STAGING": "staging",
