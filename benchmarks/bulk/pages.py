@@ -9,6 +9,7 @@ primary key gives them; with ``order="random"`` rows of all days come mixed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -45,6 +46,12 @@ COLUMNS = (
     "LastModifiedDate",
     "SystemModstamp",
 )
+INSTANTS = ("StartTime", "AcceptTime", "EndTime", "CreatedDate", "LastModifiedDate", "SystemModstamp")
+COUNTS = ("AgentMessageCount", "EndUserMessageCount")
+FLAGS = ("IsDeleted",)
+OWN_COLUMNS = tuple(name for name in COLUMNS if "." not in name)
+"""What a describe lists: a parent's field is none of the object's own."""
+
 FIRST_DAY = date(2026, 10, 1)
 DAYS = 31
 _LETTERS = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
@@ -61,6 +68,11 @@ class Result:
     @property
     def pages(self) -> list[Path]:
         return sorted(self.folder.glob("page-*.csv"))
+
+    @property
+    def json_pages(self) -> list[Path]:
+        """The same rows as Bulk API 1.0 gives them, where ``written_as_json`` has been called."""
+        return sorted(self.folder.glob("page-*.json"))
 
     @property
     def days(self) -> list[str]:
@@ -83,6 +95,33 @@ def made(folder: Path, rows: int, *, page_rows: int = 50_000, order: str = "crea
             _write(folder / f"page-{number:05}.csv", places[start : start + page_rows], rows)
         told.write_text(json.dumps(arguments))
     return Result(folder, rows, page_rows)
+
+
+def written_as_json(result: Result) -> None:
+    """Pages of the object's own columns as Bulk API 1.0 writes JSON: instants are milliseconds."""
+    types: dict[str, pa.DataType] = dict.fromkeys(OWN_COLUMNS, pa.string())
+    types |= dict.fromkeys(INSTANTS, pa.timestamp("ms", "UTC"))
+    types |= dict.fromkeys(COUNTS, pa.int32()) | dict.fromkeys(FLAGS, pa.bool_())
+    convert = pacsv.ConvertOptions(
+        column_types=types,
+        include_columns=OWN_COLUMNS,
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    for page in result.pages:
+        file = page.with_suffix(".json")
+        if not file.exists():
+            rows = pacsv.read_csv(
+                page, parse_options=pacsv.ParseOptions(newlines_in_values=True), convert_options=convert
+            )
+            for name in INSTANTS:
+                rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(pa.int64()))
+            file.write_text(json.dumps([_record(row) for row in rows.to_pylist()]))
+
+
+def _record(row: dict[str, object]) -> dict[str, object]:
+    url = f"/services/data/v59.0/sobjects/MessagingSession/{row['Id']}"
+    return {"attributes": {"type": "MessagingSession", "url": url}, **row}
 
 
 def _write(file: Path, places: np.ndarray, rows: int) -> None:
@@ -123,7 +162,7 @@ def _write(file: Path, places: np.ndarray, rows: int) -> None:
     pacsv.write_csv(table, file, options)
 
 
-def _one_of(random: np.random.Generator, count: int, values: list[str | None]) -> pa.Array:
+def _one_of(random: np.random.Generator, count: int, values: Sequence[str | None]) -> pa.Array:
     return pa.array(values).take(pa.array(random.integers(0, len(values), count)))
 
 

@@ -1,7 +1,8 @@
 """
 An org that has one query job, whose result is files: as little server as can be, in a process of its own.
 
-Answers token requests, job creation, status, results by locator, abort and delete. A page goes out by ``sendfile``.
+Answers token requests, job creation, status, results by locator, abort and delete; of Bulk API 1.0, which dlt's source
+speaks, a describe, a job with one batch, and its results as JSON. A page goes out by ``sendfile``.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.bulk.pages import Result
+from benchmarks.bulk.pages import COUNTS, FLAGS, INSTANTS, OWN_COLUMNS, Result
 
 JOB = "750000000000001AAA"
+BATCH = "751000000000001AAA"
 
 
 class Org:
@@ -51,6 +53,10 @@ class Org:
             _send(writer, 204, b"")
         elif path.endswith("/token"):
             _send(writer, 200, b'{"access_token":"a.b.c"}')
+        elif path.endswith("/describe"):
+            _send(writer, 200, json.dumps(_described()).encode())
+        elif path.startswith("/services/async/"):
+            await self._bulk_1(path, writer)
         else:
             state = "UploadComplete" if method == "POST" else "JobComplete"
             _send(writer, 200, json.dumps(self._job(state)).encode())
@@ -69,14 +75,39 @@ class Org:
             "numberRecordsProcessed": self._result.rows,
         }
 
+    async def _bulk_1(self, path: str, writer: asyncio.StreamWriter) -> None:
+        """A job has one batch, done at once, and the batch a result for each page."""
+        *_, before, last = path.split("/")
+        if before == "result":
+            await self._file(self._result.json_pages[int(last)], "application/json", (), writer)
+        elif last == "result":
+            _send(writer, 200, json.dumps([str(number) for number in range(len(self._pages))]).encode())
+        elif "batch" in (before, last):
+            _send(writer, 200, json.dumps({"id": BATCH, "jobId": JOB, "state": "Completed"}).encode())
+        else:
+            _send(writer, 200, json.dumps({"id": JOB, "state": "Open" if last == "job" else "Closed"}).encode())
+
     async def _page(self, number: int, writer: asyncio.StreamWriter) -> None:
         page = self._pages[number]
         locator = "null" if number + 1 == len(self._pages) else str(number + 1)
         headers = (f"Sforce-Locator: {locator}", f"Sforce-NumberOfRecords: {self._result.records(number)}")
-        writer.write(_head(200, page.stat().st_size, "text/csv", headers))
+        await self._file(page, "text/csv", headers, writer)
+
+    async def _file(self, page: Path, kind: str, headers: Sequence[str], writer: asyncio.StreamWriter) -> None:
+        writer.write(_head(200, page.stat().st_size, kind, headers))
         await writer.drain()
         with page.open("rb") as file:
             await asyncio.get_running_loop().sendfile(writer.transport, file)
+
+
+def _described() -> dict[str, object]:
+    kinds = dict.fromkeys(INSTANTS, "datetime") | dict.fromkeys(COUNTS, "int") | dict.fromkeys(FLAGS, "boolean")
+    return {
+        "name": "MessagingSession",
+        "fields": [
+            {"name": name, "type": kinds.get(name, "string"), "compoundFieldName": None} for name in OWN_COLUMNS
+        ],
+    }
 
 
 def _send(writer: asyncio.StreamWriter, status: int, body: bytes) -> None:

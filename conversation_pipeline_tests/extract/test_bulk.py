@@ -75,7 +75,8 @@ def written(rows: Sequence[dict[str, str]], columns: Sequence[str] = COLUMNS) ->
 
 def read(tmp_path: Path, body: bytes, records: int, drift: Counter[str] | None = None) -> list[dict[str, Any]]:
     page = CsvPage(io.BytesIO(body), records, SEEN, Counter() if drift is None else drift)
-    return pa.Table.from_batches(page.batches(), THINGS.schema).to_pylist()
+    rows: list[dict[str, Any]] = pa.Table.from_batches(page.batches(), THINGS.schema).to_pylist()
+    return rows
 
 
 def one(tmp_path: Path, **values: str) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def road_of(org: Org, folder: Path, **more: Any) -> BulkRoad:
 
 def rows_of(batches: Iterator[pa.RecordBatch], promised: int) -> list[dict[str, Any]]:
     """Lands in memory."""
-    rows = pa.Table.from_batches(batches, MESSAGING_SESSIONS.schema).sort_by("id").to_pylist()
+    rows: list[dict[str, Any]] = pa.Table.from_batches(batches, MESSAGING_SESSIONS.schema).sort_by("id").to_pylist()
     assert len(rows) == promised
     return rows
 

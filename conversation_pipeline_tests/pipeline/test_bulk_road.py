@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -128,6 +130,27 @@ def test_a_job_may_be_split_by_the_org(world: World, tmp_path: Path) -> None:
         told = org.query.connection.get(f"/services/data/v66.0/jobs/query/{job.id}").json()
 
     assert told["isPkChunkingSupported"]
+
+
+def test_a_column_that_came_unasked_stands_in_the_metadata(world: World, tmp_path: Path) -> None:
+    """A result page with a column more lands, and the partition's metadata says which and on how many pages (D8)."""
+    broken = {"status": 400, "body": [{"errorCode": "API_ERROR"}]}
+    world.control.post("faults", route="bulk_jobs.results", effect=broken, times=1)
+    with suppress(SalesforceError):
+        world.land(tmp_path, bulk_from_rows=1_000)
+    with closing(Org(world.project.settings(), IMPATIENT)) as org:
+        [page] = org.bulk.pages(org.bulk.wait(org.bulk.jobs()[0]), tmp_path)
+    with closing(page.file):
+        names, *values = csv.reader(io.TextIOWrapper(page.file, encoding="utf-8", newline=""))
+    wider = io.StringIO()
+    csv.writer(wider, quoting=csv.QUOTE_ALL).writerows([[*names, "Unasked"], *([*row, "x"] for row in values)])
+    headers = {"Content-Type": "text/csv", "Sforce-NumberOfRecords": str(page.records), "Sforce-Locator": "null"}
+    told = {"status": 200, "headers": headers, "body": wider.getvalue()}
+    world.control.post("faults", route="bulk_jobs.results", effect=told)
+
+    landed = world.land(tmp_path, bulk_from_rows=1_000)
+
+    assert [metadata["not_asked_for"] for metadata in landed.values()] == [{"unexpected column Unasked": 1}] * 3
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from conversation_pipeline.kill_points import KillPoint
 from conversation_pipeline.storage import Lake, PublishError, StorageError
+from conversation_pipeline.storage.rows import KeyOrder
 from conversation_pipeline_tests.storage.things import DAY, ENTRIES, MIDNIGHT, Row, batches, row
 
 DAYS = [(MIDNIGHT + timedelta(days=day)).date().isoformat() for day in range(4)]
@@ -227,3 +228,15 @@ def test_killed_between_two_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_day_is_named_as_everywhere() -> None:
     """The days of these tests begin with the one of the others."""
     assert DAYS[0] == DAY
+
+
+def test_the_order_of_keys_remembers_rows_and_not_batches() -> None:
+    """Of a batch that was watched only the first and the last key are kept, not the memory that held the rest."""
+    [batch] = batches([row(number) for number in range(1_000)], 1_000)
+    order = KeyOrder(ENTRIES.key)
+
+    order.watch(batch)
+
+    assert order.first is not None
+    assert order.last is not None
+    assert order.first.get_total_buffer_size() + order.last.get_total_buffer_size() < batch.nbytes / 100
