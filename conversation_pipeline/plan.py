@@ -35,6 +35,7 @@ _USERS = (1, 2, 3, 5, 10)
 _DAYS_A_PULL = 31  # as many days of an on-platform dataset are read by one run
 _CALLS_A_PULL = 8  # a bulk job takes seven or so, the object's description one; fewer rows take fewer
 _SHORT = timedelta(minutes=10)  # nobody wants that any faster
+_ALIKE = 1.02
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -86,7 +87,7 @@ def show(first: date | None, last: date | None, roads: Sequence[str], console: C
     except (SalesforceError, SettingsError, StorageError, QuotaStoreError) as error:
         console.print(f"[red]plan[/red]  {error}", highlight=False)
         return 1
-    for part in _told(found):
+    for part in report(found):
         console.print(part, highlight=False)
     return 0
 
@@ -140,7 +141,8 @@ def _on_platform_calls(lake: Lake, days: Sequence[str]) -> int:
     return _CALLS_A_PULL * sum(-(-len(run) // _DAYS_A_PULL) for runs in missing for run in runs)
 
 
-def _told(plan: Backfill) -> Iterator[RenderableType]:
+def report(plan: Backfill) -> Iterator[RenderableType]:
+    """What to print, for people."""
     yield _heading(plan)
     yield ""
     yield _roads(plan)
@@ -169,7 +171,15 @@ def _heading(plan: Backfill) -> str:
 
 def _roads(plan: Backfill) -> Table:
     table = _table(
-        "", "Road", "Conversation\ndays", "Staged,\nstand", "To ask", "Requests", "Bytes", "Time", "Bound by"
+        "",
+        "Road",
+        "Conversation\ndays",
+        "Already\nstaged",
+        "Left\nto read",
+        "Requests\nleft",
+        "Bytes to\nreceive",
+        "Time",
+        "Bound by",
     )
     for road in plan.roads:
         work = road.work
@@ -181,21 +191,25 @@ def _roads(plan: Backfill) -> Table:
             f"{work.requests:,}",
             _size(work.received_bytes),
             _time(road.time(plan.begin)),
-            _bound_by(road),
+            _bound_by(road, plan.begin),
         )
     return table
 
 
-def _bound_by(road: RoadForecast) -> str:
+def _bound_by(road: RoadForecast, begin: datetime) -> str:
     allowance = road.allowance
     if allowance.bound_by_allocation:
         return "24-hour allocation"
     window = "a minute" if allowance.rate.window < _HOUR else "an hour"
-    return "active budget" if _waits_for_budget(road) else f"{allowance.users} x {allowance.rate.count:,} {window}"
+    return (
+        "active budget" if _waits_for_budget(road, begin) else f"{allowance.users} x {allowance.rate.count:,} {window}"
+    )
 
 
-def _waits_for_budget(road: RoadForecast) -> bool:
-    return road.allowance.bound_by_active_budget and road.work.conversations > road.allowance.active.count
+def _waits_for_budget(road: RoadForecast, begin: datetime) -> bool:
+    allowance = road.allowance
+    at_full_speed = road.work.time(allowance.with_budget(allowance.budget_for_full_speed), begin)
+    return road.time(begin) > at_full_speed * _ALIKE
 
 
 def _users(road: RoadForecast, begin: datetime) -> Table:
@@ -229,10 +243,11 @@ def _notes(plan: Backfill) -> Iterator[str]:
     yield _of_budget(plan.roads[0].allowance)
     active = sum(road.allowance.most_active(road.work.requests, road.work.conversations) for road in plan.roads)
     active = min(active, plan.roads[0].allowance.most_budget)
-    yield (
-        f"At most {active:,} conversations are held active at once: {_share(active)} of the org's standard limit of "
-        f"{STANDARD_ACTIVE_LIMIT:,}, of which live customers need the rest."
-    )
+    if active:
+        yield (
+            f"At most {active:,} conversations are held active at once: {_share(active)} of the org's standard limit "
+            f"of {STANDARD_ACTIVE_LIMIT:,}, of which live customers need the rest."
+        )
     yield _of_allocation(plan)
     for road in plan.roads:
         if road.of_landed_days:
@@ -292,11 +307,15 @@ def _in_short(plan: Backfill) -> str:
         return f"{told} The org's 24-hour allocation sets the pace."
     if slowest.road.name == CONNECT:
         return f"{told} The limit of {allowance.rate.count:,} calls an hour sets the pace; more users do not help here."
-    if not _waits_for_budget(slowest):
+    if not _waits_for_budget(slowest, plan.begin):
         faster = allowance.with_users(allowance.users + 1)
         budget = max(allowance.active.count, faster.budget_for_full_speed)
+        if budget > STANDARD_ACTIVE_LIMIT:
+            return f"{told} For one more user the active budget would have to pass the org's standard limit."
         time = _time(work.time(faster.with_budget(budget), plan.begin))
-        return f"{told} One more user and an active budget of {budget:,} would make it {time}."
+        return (
+            f"{told} One more user and an active budget of {budget:,} ({_share(budget)} of the limit) make it {time}."
+        )
     if full > STANDARD_ACTIVE_LIMIT:
         return (
             f"{told} The active budget of {allowance.active.count:,} sets the pace; more users do not help, and full "
