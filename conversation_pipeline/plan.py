@@ -337,14 +337,15 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _share(conversations: int) -> str:
-    return f"{conversations / STANDARD_ACTIVE_LIMIT:.0%}"
+    share = conversations / STANDARD_ACTIVE_LIMIT
+    return f"{share:.0%}" if share >= 0.01 or not share else "< 1%"
 
 
 def _time(time: timedelta) -> str:
     if not time:
         return "none"
     if time < _MINUTE:
-        return "< 1 min"
+        return "a minute"
     if time < 2 * _HOUR:
         return f"{time / _MINUTE:,.0f} min"
     return f"{time / _HOUR:,.1f} h" if time < 2 * _DAY else f"{time / _DAY:,.1f} days"
