@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
-from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
-from conversation_pipeline.extract.entries.flattening import NOTHING, Flat, flat
-from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, Payload, read_payload
+from conversation_pipeline.extract.data_cloud.payloads import from_payloads
+from conversation_pipeline.extract.entries.drift import Drift, Notes
+from conversation_pipeline.extract.entries.payload import ENTRY_TYPES
 from conversation_pipeline.schemas import INSTANT, Dataset
 from conversation_pipeline.schemas.identifiers import record_id_18
 
@@ -56,7 +55,8 @@ class Entries:
 
     def _typed(self, told: _Told) -> pa.RecordBatch:
         notes: Notes = []
-        payload = _from_payload(told, notes)
+        payload = from_payloads(told.text("payload_text"), _mapped(told.text("entry_type"), _entry_type), notes)
+        replies = pc.coalesce(payload.pop("in_reply_to_entry_identifier"), told.text("parent_entry_id"))
         conversations = told.text("conversation_identifier")
         self.unresolved += conversations.null_count
         conversation_ids = _record_ids(told.text("conversation_id"))
@@ -77,6 +77,7 @@ class Entries:
             "related_records": _lists(sessions, sources),
             "messaging_session_id": sessions,
             "voice_call_id": pc.if_else(pc.fill_null(is_call, False), sources, None),
+            "in_reply_to_entry_identifier": _uuids(replies),
             "road": pa.repeat(ROAD, told.rows),
             "fetched_at": pa.repeat(pa.scalar(self._fetched_at, INSTANT), told.rows),
             **payload,
@@ -122,46 +123,6 @@ class _Told:
             return pa.nulls(self.rows, kind)
         array = self._batch.column(place)
         return array if array.type == kind else array.cast(kind, safe=False)
-
-
-def _from_payload(told: _Told, notes: Notes) -> dict[str, pa.Array | list[Any]]:
-    """What the payload tells: JSON of the entry as a rule, plain text in some orgs."""
-    raw = told.text("payload_text")
-    is_json = pc.fill_null(pc.match_substring_regex(raw, r"^\s*\{"), False)
-    types = _mapped(told.text("entry_type"), _entry_type).to_pylist()
-    payloads: list[Payload] = []
-    flats: list[Flat] = []
-    for kind, text, json in zip(types, raw.to_pylist(), is_json.to_pylist(), strict=True):
-        payload, content = _read(text, json, kind, notes)
-        payloads.append(payload)
-        flats.append(content)
-    known = [
-        kind if kind in ENTRY_TYPES else payload.entry_type or kind
-        for kind, payload in zip(types, payloads, strict=True)
-    ]
-    notes += [unknown("entry_type", kind) for kind in known if kind not in ENTRY_TYPES]
-    replies = pa.array([payload.in_reply_to for payload in payloads], pa.string())
-    return {
-        "entry_type": known,
-        "message_type": [payload.message_type for payload in payloads],
-        "payload": pc.if_else(is_json, raw, None),
-        "in_reply_to_entry_identifier": _uuids(pc.coalesce(replies, told.text("parent_entry_id"))),
-        **dict(zip(FLAT_COLUMNS, map(list, zip(*flats, strict=True)), strict=True)),
-    }
-
-
-_PLAIN = Payload(message_type="StaticContentMessage")
-_EMPTY = Payload()
-
-
-def _read(text: str | None, json: bool, entry_type: str | None, notes: Notes) -> tuple[Payload, Flat]:
-    if text is None:
-        return _EMPTY, NOTHING
-    if not json:
-        of_message = entry_type in ("Message", None)
-        return _PLAIN if of_message else _EMPTY, ("Text" if of_message else None, text, None, None, None, None)
-    payload = read_payload(text, notes)
-    return payload, NOTHING if payload.content is None else flat(payload.content, notes)
 
 
 _TYPE_BY_FOLDED = {name.lower(): name for name in ENTRY_TYPES} | {"text": "Message"}
@@ -229,13 +190,17 @@ def _milliseconds(seconds: pa.Array) -> pa.Array:
     return pc.round(pc.multiply(seconds, 1000.0)).cast(pa.int64(), safe=False)
 
 
-def _lists(*columns: pa.Array) -> list[list[str]]:
-    if all(column.null_count == len(column) for column in columns):
-        return [[] for _ in range(len(columns[0]))]
-    rows = zip(*(column.to_pylist() for column in columns), strict=True)
-    return [[value for value in dict.fromkeys(row) if value is not None] for row in rows]
+def _lists(*columns: pa.Array) -> pa.Array:
+    """The values of each row, as a list; where one column has any, without a look at every row."""
+    told = [column for column in columns if column.null_count < len(column)] or [columns[0]]
+    if len(told) == 1:
+        values = told[0].drop_null()
+        lengths = np.asarray(told[0].is_valid().to_numpy(zero_copy_only=False), dtype=np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), values)
+    rows = zip(*(column.to_pylist() for column in told), strict=True)
+    return pa.array([[value for value in dict.fromkeys(row) if value] for row in rows], pa.list_(pa.string()))
 
 
-def _fitting(column: Any, kind: pa.DataType) -> pa.Array:
-    array = column if isinstance(column, pa.Array) else pa.array(column, kind)
+def _fitting(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array if array.type == kind else array.cast(kind)
