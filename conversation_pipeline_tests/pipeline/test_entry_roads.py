@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,15 +16,19 @@ from conversation_pipeline.salesforce.connection import Retry
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import (
+    CONVERSATION_ENTRIES,
+    CONVERSATIONS,
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
 )
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
 
 DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(2)]
 ALL_SETTLED = f"{(FIRST_DAY + timedelta(days=2)).isoformat()}T09:00:00+00:00"
-WORK_LIST = SPINE[: SPINE.index("conversation_activity") + 1]
+WORK_LIST = (*SPINE[: SPINE.index("conversation_activity") + 1], "conversation_participants")
 DATASETS = {"conversation_data": ENTRIES_CONVERSATION_DATA, "connect": ENTRIES_CONNECT}
 LONG = 1_203
 """Entries of one conversation: more than a page of either API holds, and seven in each millisecond."""
@@ -88,7 +93,7 @@ def _restarted(world: World) -> None:
 
 def told(project: Project, dataset: Dataset) -> Rows:
     """What the lake holds, by conversation and entry."""
-    rows = [row for day in DAYS for row in project.rows(dataset, day).to_pylist()]
+    rows = [row for day in DAYS for row in rows_of(project, dataset, day)]
     found = {(row["conversation_identifier"], row["entry_identifier"]): row for row in rows}
     assert len(found) == len(rows)
     return found
@@ -179,3 +184,177 @@ def _is_told(entry: Mapping[str, Any], habit: Habit) -> bool:
     if habit.road != "connect":
         return True
     return is_text(entry) and (habit.switches.get("connect_bot_text", True) or entry["sender_role"] != "Chatbot")
+
+
+# Both roads at once
+
+
+def rows_of(project: Project, dataset: Dataset, day: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = project.rows(dataset, day).to_pylist()
+    return rows
+
+
+def entries_of(project: Project, *roads: str) -> None:
+    project.materialize(DAYS[0], DAYS[-1], assets=[*(DATASETS[road].name for road in roads), "conversation_entries"])
+
+
+@pytest.mark.parametrize("bot_text", [True, False])
+def test_two_roads_tell_one_truth(world: World, tmp_path: Path, bot_text: bool) -> None:
+    """Each dataset is of its road alone; together each entry once, by the fuller road, whatever the other tells."""
+    world.control.post("switches", connect_bot_text=bot_text)
+    project = world.project(tmp_path / "project", *DATASETS)
+
+    entries_of(project, *DATASETS)
+
+    truth, rows = world.truth(), told(project, CONVERSATION_ENTRIES)
+    assert {
+        dataset.name: {row["road"] for row in told(project, dataset).values()} for dataset in DATASETS.values()
+    } == {dataset.name: {road} for road, dataset in DATASETS.items()}
+    assert set(rows) == set(truth)
+    assert {row["road"] for row in rows.values()} == {"conversation_data"}
+    assert {key for key, row in rows.items() if "connect" in row["roads_seen"]} == {
+        key for key, entry in truth.items() if _is_told(entry, connect(connect_bot_text=bot_text))
+    }
+
+
+def test_entries_are_of_the_session_or_call_that_they_were_said_in(world: World, tmp_path: Path) -> None:
+    """By the record that they name, in 15 characters or 18, or by the time where they name none, as bots' do."""
+    project = world.project(tmp_path / "project", "conversation_data")
+
+    entries_of(project, "conversation_data")
+
+    truth, rows = world.truth(), told(project, CONVERSATION_ENTRIES)
+    ids = ("messaging_session_id", "voice_call_id")
+    known = {row["id"] for it in (MESSAGING_SESSIONS, VOICE_CALLS) for day in DAYS for row in rows_of(project, it, day)}
+    attributed = {key for key, entry in truth.items() if known & {entry[name] for name in ids}}
+    assert any(not rows[key]["related_records"] for key in attributed)
+    assert only({key: rows[key] for key in attributed}, *ids) == only({key: truth[key] for key in attributed}, *ids)
+
+
+def test_a_road_that_fails_is_not_replaced_by_another(world: World, tmp_path: Path) -> None:
+    """With the Conversation Data API switched off its dataset fails, and Connect is not asked in its place."""
+    world.control.post("switches", conversation_service="off")
+    project = world.project(tmp_path / "project", *DATASETS)
+
+    result = project.materialize(
+        DAYS[0], DAYS[-1], assets=[ENTRIES_CONVERSATION_DATA.name, "conversation_entries"], raise_on_error=False
+    )
+
+    assert not result.success
+    assert project.lake.partitions(ENTRIES_CONVERSATION_DATA) == []
+    assert "connect.entries" not in world.control.get("counters")["routes"]
+
+
+# What comes late
+
+
+def at(world: World, hours: float, *, after: str = ALL_SETTLED) -> None:
+    world.control.post("clock", now=(datetime.fromisoformat(after) + timedelta(hours=hours)).isoformat())
+
+
+def materialize(project: Project, first: str, last: str) -> None:
+    project.materialize(first, last, assets=[*WORK_LIST, ENTRIES_CONVERSATION_DATA.name])
+
+
+def test_late_entries_arrive(world: World, tmp_path: Path) -> None:
+    """Stored up to ten minutes late and in no order, while the day goes on: once it has settled nothing is missing."""
+    world.control.post("switches", late_entry_share=0.5, late_entry_seconds=600)
+    project = project_for(world.url, tmp_path / "project")
+    for time in ("T18:00", "T18:20"):
+        at(world, 0, after=f"{DAYS[-1]}{time}:00+00:00")
+        materialize(project, *DAYS)
+
+    at(world, 0)
+    materialize(project, *DAYS)
+
+    assert set(told(project, ENTRIES_CONVERSATION_DATA)) == set(world.truth())
+
+
+@pytest.mark.parametrize("before", ["first_call", "none"])
+def test_a_call_s_entries_are_of_that_call_in_the_end(world: World, tmp_path: Path, before: str) -> None:
+    """They name another call, or none, until they are tied anew, long after they settled: a day later that is found."""
+    association = {"voice_association_minutes": 20 * 60, "voice_vanish_seconds": 600}
+    world.control.post("switches", voice_before_association=before, **association)
+    project = world.project(tmp_path / "project", "conversation_data")
+    entries_of(project, "conversation_data")
+    at_first = told(project, ENTRIES_CONVERSATION_DATA)
+
+    at(world, 24)
+    entries_of(project, "conversation_data")
+
+    calls = {key: entry["voice_call_id"] for key, entry in world.truth().items() if entry["modality"] == "Voice"}
+    related = told(project, ENTRIES_CONVERSATION_DATA)
+    assert {key: related[key]["related_records"] for key in calls} == {key: [call] for key, call in calls.items()}
+    assert any(at_first[key]["related_records"] != [call] for key, call in calls.items() if key in at_first)
+    assert {
+        key: row["voice_call_id"] for key, row in told(project, CONVERSATION_ENTRIES).items() if key in calls
+    } == calls
+
+
+def test_a_conversation_that_goes_on_later_is_read_again(world: World, tmp_path: Path) -> None:
+    """Days one by one, each as soon as it has ended: what a conversation says on a later day is there as well."""
+    project = project_for(world.url, tmp_path / "project")
+    for place, day in enumerate(DAYS):
+        at(world, 24 * (place - 1), after=ALL_SETTLED)
+        materialize(project, day, day)
+
+    conversations = [{conversation for conversation, _ in world.truth(day)} for day in DAYS]
+    assert conversations[0] & conversations[1]
+    assert set(told(project, ENTRIES_CONVERSATION_DATA)) == set(world.truth())
+
+
+def test_what_is_uploaded_into_a_day_long_past_arrives_with_the_record_s_change(world: World, tmp_path: Path) -> None:
+    """The window in which a change is found is none of entries: a changed conversation's day is read as a whole."""
+    project = world.project(tmp_path / "project", "conversation_data")
+    entries_of(project, "conversation_data")
+    (conversation, _), entry = next(
+        (key, one) for key, one in world.truth(DAYS[0]).items() if one["messaging_session_id"]
+    )
+    put = {
+        "identifier": "0ddba11e-0000-4000-8000-000000000000",
+        "transcriptedTimestamp": entry["transcripted_timestamp"],
+    }
+    world.control.post("entries", conversationIdentifier=conversation, entries=[put])
+    at(world, 1)
+    world.control.post("records", update=[{"Id": entry["messaging_session_id"], "EndUserLanguage": "fr"}])
+    at(world, 2)
+
+    materialize(project, *DAYS)
+
+    assert (conversation, put["identifier"]) in told(project, ENTRIES_CONVERSATION_DATA)
+
+
+# What is not asked for
+
+
+def test_files_are_kept_as_references(world: World, tmp_path: Path) -> None:
+    """An attachment's address is in its column; nobody goes there, for that takes rights of its own and may expire."""
+    truth = world.truth()
+    (conversation, _), entry = next(iter(truth.items()))
+    with socket.create_server(("127.0.0.1", 0)) as store:
+        store.settimeout(0.1)
+        url = f"http://127.0.0.1:{store.getsockname()[1]}/file/1"
+        file = {"id": "a", "name": "label.png", "mimeType": "image/png", "url": url}
+        content = {"formatType": "Attachments", "attachments": [file], "text": "look"}
+        message = {"messageType": "StaticContentMessage", "id": "m", "staticContent": content}
+        put = {"transcriptedTimestamp": entry["transcripted_timestamp"], "entryPayload": {"abstractMessage": message}}
+        world.control.post("entries", conversationIdentifier=conversation, entries=[put])
+        project = world.project(tmp_path / "project", "conversation_data")
+
+        entries_of(project, "conversation_data")
+
+        with pytest.raises(TimeoutError):
+            store.accept()
+    rows = told(project, CONVERSATION_ENTRIES).values()
+    assert url in {file["url"] for row in rows for file in row["attachments"] or ()}
+
+
+def test_conversation_records_that_are_missing_hide_no_conversation(world: World, tmp_path: Path) -> None:
+    """Sessions and calls name their conversation themselves; the object may be empty or partly migrated."""
+    world.control.post("hide", object="Conversation", unshared=1)
+    project = project_for(world.url, tmp_path / "project", ("conversation_data",))
+
+    project.materialize(*DAYS, assets=[*WORK_LIST, ENTRIES_CONVERSATION_DATA.name])
+
+    assert sum(project.rows(CONVERSATIONS, day).num_rows for day in DAYS) == 0
+    assert set(told(project, ENTRIES_CONVERSATION_DATA)) == set(world.truth())
