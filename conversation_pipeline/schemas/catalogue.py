@@ -19,6 +19,7 @@ from conversation_pipeline.schemas.conversations import (
 )
 from conversation_pipeline.schemas.dataset import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
+from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import (
     MESSAGING_CHANNELS,
     MESSAGING_DELIVERY_ERRORS,
@@ -53,5 +54,8 @@ DATASETS: tuple[Dataset, ...] = (
     CONVERSATION_ENTRIES,
     MESSAGES,
     TRANSCRIPTS,
+    SESSION_KPIS,
+    AGENT_DAILY_KPIS,
+    CHANNEL_DAILY_KPIS,
     ERASURES,
 )

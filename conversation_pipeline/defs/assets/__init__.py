@@ -12,6 +12,7 @@ from conversation_pipeline.defs.assets import (
     data_cloud,
     entry_roads,
     erasures,
+    marts,
     off_platform,
     on_platform,
     warehouse,
@@ -33,6 +34,7 @@ def assets(
         *data_cloud.assets(roads, daily),
         *archives.assets(roads, daily),
         *conversations.assets(roads, daily),
+        *marts.assets(daily),
     ]
     made += erasures.assets(datasets, made)
     return [*made, *warehouse.assets(datasets, made)]
