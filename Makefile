@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo ui test strangers check format lint types contracts docs docs-check bench clean
+.PHONY: demo ui test strangers kills check format lint types contracts docs docs-check bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/conversation-pipeline demo
@@ -38,6 +38,10 @@ docs-check: $(VENV)/.ready-dev
 
 strangers: $(VENV)/.ready-strangers
 	$(BIN)/python -m pytest -m strangers conversation_pipeline_tests/strangers
+
+# A backfill that is killed fifty times at random moments: some minutes.
+kills: $(VENV)/.ready-dev
+	$(BIN)/python -m conversation_pipeline_tests.pipeline.random_kills 50
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.saturation

@@ -23,7 +23,7 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.settings import Settings, load_settings
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake
-from conversation_pipeline_tests.traps import trap_numbers
+from conversation_pipeline_tests.traps import traps_of
 
 # A property is no stopwatch: on a busy machine any example may take long. Seeds are fixed: a red run stays red.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=True)
@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             file, name = item.path.relative_to(_HERE).as_posix(), item.name.partition("[")[0]
-            for number in trap_numbers(file, name):
-                item.add_marker(pytest.mark.trap(number))
+            for trap in traps_of(file, name):
+                item.add_marker(pytest.mark.trap(trap))
 
 
 FIRST_DAY = date(2026, 11, 10)

@@ -1,9 +1,10 @@
 """
-The traps of the on-platform road, and the tests that fail without their guards.
+The traps of the roads, and the tests that fail without their guards.
 
-Numbers and titles are those of the on-platform reference, section 4 ("Incremental traps seen in public connectors").
-``pytest -m trap`` runs them all, ``pytest -m trap --collect-only`` lists them. Trap 31 is no trap but a precedent: its
-tests show that the same shape is kept.
+Numbers and titles are those of the references: ``on-platform 7`` is of section 4 of the on-platform reference
+("Incremental traps seen in public connectors"), ``entries 7`` of section 5 of that of the entry APIs ("Traps").
+``pytest -m trap`` runs them all, ``pytest -m trap --collect-only`` lists them. Trap 31 of the platform is none but a
+precedent: its tests show that the same shape is kept.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _AUTH = "salesforce/test_auth.py::test_"
 _SOQL = "salesforce/test_soql.py::test_"
 _CATALOGUE = "schemas/test_catalogue.py::test_"
 
-TRAPS = {
+ON_PLATFORM = {
     1: Trap("late commits", (_REFRESH + "the_sensor_sees_a_late_commit", _REFRESH + "a_refresh_equals_a_full_pull")),
     2: Trap("ties at a boundary", (_SELECTION + "records_at_the_edges_of_a_day_are_of_one_day",)),
     3: Trap(
@@ -155,6 +156,169 @@ TRAPS = {
 }
 
 
-def trap_numbers(file: str, test: str) -> list[int]:
+_ENTRY_ROADS = "pipeline/test_entry_roads.py::test_"
+_LIVE = "pipeline/test_live.py::test_"
+_REDACTION = "pipeline/test_redaction.py::test_"
+_ERASURES = "pipeline/test_erasures.py::test_"
+_SPINE = "pipeline/test_spine.py::test_"
+_ENTRIES = "extract/test_entries.py::test_"
+_WORK_LIST = "extract/test_work_list.py::test_"
+_DATA = "salesforce/test_conversation_data.py::test_"
+_CONNECT = "salesforce/test_connect.py::test_"
+_USERS = "salesforce/test_entry_api.py::test_"
+
+ENTRIES = {
+    1: Trap(
+        "paging by parameters that do not exist",
+        (
+            _CONNECT + "what_is_asked_for",
+            _CONNECT + "a_short_page_is_no_end",
+            _DATA + "more_than_a_thousand_entries_are_read_without_tokens",
+        ),
+    ),
+    2: Trap(
+        "the start of long conversations missing",
+        (_CONNECT + "what_is_asked_for", _DATA + "a_conversation_is_read_to_its_end"),
+    ),
+    3: Trap(
+        "seconds in the place of milliseconds",
+        (_CONNECT + "what_is_asked_for", _DATA + "the_window_s_end_does_not_belong_to_it"),
+    ),
+    4: Trap(
+        "HTML entities in Connect's texts",
+        (
+            _CONNECT + "text_comes_as_it_was_written",
+            _ENTRIES + "entities_of_connect_are_read_once_if_they_are_there",
+            _ENTRIES + "entities_are_read_once_only",
+        ),
+    ),
+    5: Trap(
+        "payload a text or an object",
+        (
+            _DATA + "either_spelling_of_a_payload_is_taken",
+            _ENTRIES + "a_payload_becomes_columns",
+            _ENTRY_ROADS + "the_lake_equals_the_truth",
+        ),
+    ),
+    6: Trap(
+        "three spellings of one type",
+        (_ENTRIES + "types_and_roles_have_one_spelling", _ENTRIES + "a_text_of_connect_is_a_message"),
+    ),
+    7: Trap(
+        "a conversation that goes on in later sessions",
+        (
+            _ENTRY_ROADS + "a_conversation_that_goes_on_later_is_read_again",
+            _WORK_LIST + "a_changed_conversation_is_asked_again",
+        ),
+    ),
+    8: Trap(
+        "reading history keeps customers out",
+        (
+            _DATA + "every_request_takes_a_lease",
+            _USERS + "both_apis_spend_one_budget",
+            _USERS + "the_budget_changes_while_a_reading_waits",
+        ),
+    ),
+    9: Trap(
+        "bots' entries name no record",
+        (_ENTRY_ROADS + "entries_are_of_the_session_or_call_that_they_were_said_in",),
+    ),
+    10: Trap(
+        "ids of 15 characters",
+        (
+            _ENTRIES + "the_wrapper_becomes_columns",
+            _ENTRY_ROADS + "entries_are_of_the_session_or_call_that_they_were_said_in",
+        ),
+    ),
+    11: Trap("sessionEndedByRole", (_ENTRIES + "who_ended_a_session_is_not_taken_from_its_entries",)),
+    12: Trap("seconds and milliseconds in payloads", (_ENTRIES + "a_payload_becomes_columns",)),
+    13: Trap(
+        "order by the devices' clocks",
+        (
+            _SPINE + "turns_come_in_the_server_s_order",
+            _CONNECT + "a_page_begins_at_the_last_instant_of_the_one_before",
+        ),
+    ),
+    14: Trap(
+        "redaction under the same identifier and time",
+        (
+            _REDACTION + "a_redaction_is_found_at_the_ages_that_are_set",
+            _REDACTION + "a_redaction_is_found_with_any_change_to_the_conversation",
+            _WORK_LIST + "a_settled_conversation_is_read_again_at_the_ages_that_are_set",
+        ),
+    ),
+    15: Trap(
+        "session ids of the user interface",
+        (_AUTH + "client_credentials_open_the_org", _AUTH + "a_signed_assertion_opens_the_org"),
+    ),
+    16: Trap(
+        "one road in place of another",
+        (
+            _ENTRY_ROADS + "a_road_that_fails_is_not_replaced_by_another",
+            _ENTRY_ROADS + "two_roads_tell_one_truth",
+        ),
+    ),
+    17: Trap(
+        "entries filtered by the window of discovery",
+        (
+            _ENTRY_ROADS + "what_is_uploaded_into_a_day_long_past_arrives_with_the_record_s_change",
+            _WORK_LIST + "a_settled_day_is_read_as_a_whole",
+        ),
+    ),
+    18: Trap(
+        "templates: names and parameters, not what was seen",
+        (_ENTRIES + "text_follows_the_rules", _ENTRIES + "a_payload_becomes_columns"),
+    ),
+    19: Trap("files behind references", (_ENTRY_ROADS + "files_are_kept_as_references",)),
+    20: Trap("counts that differ by road", (_ENTRY_ROADS + "two_roads_tell_one_truth",)),
+    21: Trap(
+        "types that nobody has published yet",
+        (_ENTRIES + "unknown_types_are_kept_and_counted", _BAD_INPUT + "an_unknown_entry_type_is_kept_and_named"),
+    ),
+    22: Trap(
+        "required members that are missing",
+        (
+            _ENTRIES + "whatever_stands_in_an_entry_it_is_one_row",
+            _ENTRIES + "whatever_stands_in_a_payload_it_is_one_row",
+            _ENTRIES + "an_entry_without_a_message_has_no_message_columns",
+        ),
+    ),
+    23: Trap(
+        "a switch or a permission that looks like 401 or 404",
+        (
+            _USERS + "a_user_who_finds_nothing_that_another_one_reads_is_set_aside",
+            _USERS + "a_user_that_is_not_let_in_is_set_aside_and_the_others_go_on",
+            _BAD_INPUT + "execution_users_without_the_permission",
+            _BAD_INPUT + "a_road_that_knows_no_conversation_is_a_failure",
+        ),
+    ),
+    24: Trap(
+        "erasure that the API does not tell of",
+        (_ERASURES + "no_file_holds_a_word_of_theirs", _ERASURES + "the_sensor_asks_while_a_deletion_waits"),
+    ),
+    25: Trap(
+        "Conversation empty or partly migrated",
+        (_ENTRY_ROADS + "conversation_records_that_are_missing_hide_no_conversation",),
+    ),
+    26: Trap(
+        "voice entries tied to another call later",
+        (
+            _ENTRY_ROADS + "a_call_s_entries_are_of_that_call_in_the_end",
+            _WORK_LIST + "a_call_is_read_again_a_day_after_it_settled",
+            _WORK_LIST + "a_call_that_has_not_settled_is_postponed",
+        ),
+    ),
+    27: Trap("headers of other APIs", (_CONNECT + "no_header_of_another_api_is_sent",)),
+}
+
+TRAPS = {
+    f"{table} {number}": trap
+    for table, traps in (("on-platform", ON_PLATFORM), ("entries", ENTRIES))
+    for number, trap in traps.items()
+}
+"""By table and number: ``on-platform 7``, ``entries 12``."""
+
+
+def traps_of(file: str, test: str) -> list[str]:
     """The traps that a test guards: ``file`` is its path below this folder, ``test`` its name without parameters."""
-    return [number for number, trap in TRAPS.items() if f"{file}::{test}" in trap.tests]
+    return [name for name, trap in TRAPS.items() if f"{file}::{test}" in trap.tests]

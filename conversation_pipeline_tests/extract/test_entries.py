@@ -467,6 +467,35 @@ def test_the_payload_s_text_is_untouched() -> None:
     assert table(as_object)["payload"].to_pylist() == [payload]
 
 
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        (("Message", "EndUser"), ("Message", "EndUser")),
+        (("MESSAGE", "END_USER"), ("Message", "EndUser")),
+        (("ROUTING_WORK_RESULT", "DIGITAL_WORKER"), ("RoutingWorkResult", "DigitalWorker")),
+        (("CLIENT_MENU", "NEW_ROLE"), ("CLIENT_MENU", "NEW_ROLE")),
+    ],
+)
+def test_types_and_roles_have_one_spelling(told: tuple[str, str], read: tuple[str, str]) -> None:
+    """Storage and uploads write them in capitals; models read one spelling; what nobody published stays as it is."""
+    drift = Drift()
+
+    [found] = rows(entry(entryType=told[0], sender={"appType": "agent", "role": told[1]}), drift=drift)
+
+    assert (found["entry_type"], found["sender_role"]) == read
+    assert drift.seen == ({f"entry_type {read[0]}": 1} if read[0] == "CLIENT_MENU" else {})
+
+
+def test_who_ended_a_session_is_not_taken_from_its_entries() -> None:
+    """The same action was seen to name the bot and the customer: no column depends on it, the payload keeps it."""
+    ended = {"entryType": "SessionStatusChanged", "id": ID, "sessionId": "0MwAA0000002222", "sessionStatus": "Ended"}
+
+    found = [row(entry(ended | {"sessionEndedByRole": role})) for role in ("Chatbot", "EndUser")]
+
+    assert [json.loads(one.pop("payload"))["sessionEndedByRole"] for one in found] == ["Chatbot", "EndUser"]
+    assert found[0] == found[1]
+
+
 def test_unknown_types_are_kept_and_counted() -> None:
     """New types appear between releases: their rows are there, their payload too, and the drift says how often."""
     drift = Drift()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from conversation_pipeline.schemas.catalogue import DATASETS
-from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES
+from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, TRANSCRIPTS
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
 
@@ -68,6 +68,18 @@ def says(text: str | None, entry: dict[str, Any]) -> bool:
     if text is not None and entry["format_type"] == "Selections":
         return set(entry["text"].split(", ")) <= set(text.split(", "))
     return text == entry["text"]
+
+
+def test_turns_come_in_the_server_s_order(landed: Landed) -> None:
+    """Not in that of the devices' clocks, which is another one."""
+    tables = [landed.project.rows(CONVERSATION_ENTRIES, day) for day in DAYS]
+    entries = {row["entry_identifier"]: row for table in tables for row in table.to_pylist()}
+    turns = [row["turns"] for day in DAYS for row in landed.project.rows(TRANSCRIPTS, day).to_pylist()]
+    received = [[entries[turn["entry_identifier"]]["transcripted_timestamp"] for turn in told] for told in turns]
+    made = [[entries[turn["entry_identifier"]]["client_timestamp"] for turn in told] for told in turns]
+
+    assert received == [sorted(stamps) for stamps in received]
+    assert made != [sorted(stamps) for stamps in made]
 
 
 def test_a_selection_without_its_title_is_read_from_the_choices(landed: Landed) -> None:

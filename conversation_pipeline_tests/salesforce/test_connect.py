@@ -155,6 +155,18 @@ def test_what_is_asked_for(faults: FaultServer, api: Connect) -> None:
     assert "x-chatter-entity-encoding: false" in asked.head.lower()
 
 
+def test_no_header_of_another_api_is_sent(faults: FaultServer, api: Connect) -> None:
+    """The org is known by the token: ids of it in headers belong to the chat and bot APIs, in 15 characters at that."""
+    faults.script = [Service([])]
+
+    read(api)
+
+    sent = {line.partition(":")[0].lower() for line in faults.asked[0].head.splitlines()[1:]}
+    assert sent <= {"host", "user-agent", "connection", "accept", "accept-encoding", "authorization"} | {
+        "x-chatter-entity-encoding"
+    }
+
+
 def test_an_identifier_stays_one_part_of_the_path(faults: FaultServer, api: Connect) -> None:
     """It is an opaque text: a slash or a question mark in it leads nowhere else."""
     faults.script = [Service([])]

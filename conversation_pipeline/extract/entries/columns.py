@@ -9,7 +9,7 @@ counted as drift.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -20,7 +20,7 @@ import pyarrow as pa
 from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
 from conversation_pipeline.extract.entries.flattening import NOTHING, flat
-from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, read_payload
+from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, ROLES, read_payload, spelt
 from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.entries.values import INSTANTS, as_string, uuid_in_lower_case
 from conversation_pipeline.extract.entries.wrapper import Entry, Sender, payload_text, read_page
@@ -161,7 +161,7 @@ _NOBODY = Sender()
 def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
     senders = [entry.sender or _NOBODY for entry in entries]
     return {
-        "sender_role": [sender.role for sender in senders],
+        "sender_role": [_as_published(sender.role, ROLES) for sender in senders],
         "sender_app_type": [sender.app_type for sender in senders],
         "sender_subject": [sender.subject for sender in senders],
         "sender_display_name": [entry.sender_display_name for entry in entries],
@@ -170,6 +170,10 @@ def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
         "modality": [entry.modality for entry in entries],
         "related_records": [[_related(record) for record in entry.related_records or ()] for entry in entries],
     }
+
+
+def _as_published(name: str | None, published: Collection[str]) -> str | None:
+    return name if name is None or name in published else spelt(name)
 
 
 @lru_cache(maxsize=4096)
@@ -182,7 +186,10 @@ def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
     texts = [payload if isinstance(payload, str) else payload_text(payload) for payload in raw]
     payloads = [read_payload(text, notes) for text in texts]
     flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
-    entry_types = [entry.entry_type or payload.entry_type for entry, payload in zip(entries, payloads, strict=True)]
+    entry_types = [
+        _as_published(entry.entry_type or payload.entry_type, ENTRY_TYPES)
+        for entry, payload in zip(entries, payloads, strict=True)
+    ]
     notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
     return {
         "entry_type": entry_types,

@@ -23,6 +23,15 @@ ENTRY_TYPES = frozenset(
     "ParticipantsConferenced".split()
 )
 
+ROLES = frozenset("EndUser Chatbot Agent Supervisor System DigitalWorker Router".split())
+
+_BY_LETTERS = {name.lower(): name for name in ENTRY_TYPES | ROLES}
+
+
+def spelt(name: str) -> str:
+    """``PARTICIPANT_CHANGED`` and ``END_USER``, as uploads and storage spell types and roles, as the API does (5.6)."""
+    return _BY_LETTERS.get(name.replace("_", "").lower(), name)
+
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
     """
