@@ -9,7 +9,7 @@ counted as drift.
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -161,7 +161,7 @@ _NOBODY = Sender()
 def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
     senders = [entry.sender or _NOBODY for entry in entries]
     return {
-        "sender_role": [_as_published(sender.role, ROLES) for sender in senders],
+        "sender_role": _as_published([sender.role for sender in senders], ROLES),
         "sender_app_type": [sender.app_type for sender in senders],
         "sender_subject": [sender.subject for sender in senders],
         "sender_display_name": [entry.sender_display_name for entry in entries],
@@ -172,8 +172,10 @@ def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
     }
 
 
-def _as_published(name: str | None, published: Collection[str]) -> str | None:
-    return name if name is None or name in published else spelt(name)
+def _as_published(names: list[str | None], published: frozenset[str]) -> list[str | None]:
+    if published.issuperset(names):
+        return names
+    return [name if name is None or name in published else spelt(name) for name in names]
 
 
 @lru_cache(maxsize=4096)
@@ -186,10 +188,8 @@ def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
     texts = [payload if isinstance(payload, str) else payload_text(payload) for payload in raw]
     payloads = [read_payload(text, notes) for text in texts]
     flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
-    entry_types = [
-        _as_published(entry.entry_type or payload.entry_type, ENTRY_TYPES)
-        for entry, payload in zip(entries, payloads, strict=True)
-    ]
+    told = [entry.entry_type or payload.entry_type for entry, payload in zip(entries, payloads, strict=True)]
+    entry_types = _as_published(told, ENTRY_TYPES)
     notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
     return {
         "entry_type": entry_types,
