@@ -9,8 +9,11 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import repeat
+from typing import Any, Literal
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
@@ -22,6 +25,7 @@ from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS, NOTHING, flat
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, read_payload
 from conversation_pipeline.extract.entries.values import uuid_in_lower_case
+from conversation_pipeline.schemas.conversations import ENTRIES_ARCHIVE
 
 __all__ = ["ARCHIVE", "NO_CONVERSATION", "NO_TIME", "Identifiers", "entries", "parts_promised", "unplaced"]
 
@@ -92,26 +96,102 @@ def unplaced(rows: pa.RecordBatch) -> pa.Array:
     return pc.if_else(rows["conversation_identifier"].is_null(), NO_CONVERSATION, reason)
 
 
+_TYPES = {
+    "entry_type": pa.string(),
+    "message_type": pa.string(),
+    "in_reply_to_entry_identifier": pa.string(),
+    **{name: ENTRIES_ARCHIVE.field(name).type for name in COLUMNS},
+}
+"""The columns that a payload fills."""
+
+
 def _told_by_payload(rows: pa.RecordBatch, drift: Drift) -> dict[str, pa.Array]:
-    notes: Notes = []
-    payloads = [read_payload(text, notes) for text in rows["payload"].to_pylist()]
-    flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
-    columns: dict[str, Sequence[Any]] = {
-        "message_type": [payload.message_type for payload in payloads],
-        "in_reply_to_entry_identifier": [
-            payload.in_reply_to and uuid_in_lower_case(payload.in_reply_to) for payload in payloads
-        ],
-        **dict(zip(COLUMNS, zip(*flats, strict=True), strict=True)),
-    }
-    told = {name: pa.array(column, rows.schema.field(name).type) for name, column in columns.items()}
-    told["entry_type"] = rows["entry_type"]
-    if rows["entry_type"].null_count:
-        told["entry_type"] = pc.coalesce(
-            rows["entry_type"], pa.array([one.entry_type for one in payloads], pa.string())
-        )
-    drift.seen.update(notes)
-    _note_entry_types(told["entry_type"].filter(rows["payload"].is_valid()), drift)
+    """Messages of plain text, which most are, by a quick way of their own; the others one by one."""
+    payloads = rows["payload"]
+    is_plain = pc.fill_null(pc.match_substring_regex(payloads, _SIGNS_OF_PLAIN_TEXT), False)
+    plain = _plain_texts(payloads.filter(is_plain))
+    if plain is None:
+        told = _one_by_one(payloads, drift)
+    elif is_plain.true_count == len(payloads):
+        told = plain
+    else:
+        others = _one_by_one(payloads.filter(pc.invert(is_plain)), drift)
+        told = {name: _interleaved(is_plain, plain[name], others[name]) for name in _TYPES}
+    told["entry_type"] = pc.coalesce(rows["entry_type"], told["entry_type"])
+    _note_entry_types(told["entry_type"].filter(payloads.is_valid()), drift)
     return told
+
+
+def _one_by_one(column: pa.Array, drift: Drift) -> dict[str, pa.Array]:
+    notes: Notes = []
+    payloads = [read_payload(text, notes) for text in column.to_pylist()]
+    flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
+    drift.seen.update(notes)
+    told: dict[str, Sequence[Any]] = {
+        "entry_type": [payload.entry_type for payload in payloads],
+        "message_type": [payload.message_type for payload in payloads],
+        "in_reply_to_entry_identifier": [_identifier(payload.in_reply_to) for payload in payloads],
+        **dict(zip(COLUMNS, zip(*flats, strict=True) if flats else repeat(()), strict=False)),
+    }
+    return {name: pa.array(told[name], kind) for name, kind in _TYPES.items()}
+
+
+class _PlainContent(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """A text and nothing else: with a further member, such as citations, there is more to tell."""
+
+    format_type: Literal["Text"]
+    text: str | None = None
+
+
+class _PlainMessage(msgspec.Struct, rename="camel", gc=False):
+    message_type: Literal["StaticContentMessage"]
+    static_content: _PlainContent
+    in_reply_to_message_id: str | None = None
+
+
+class _PlainText(msgspec.Struct, rename="camel", gc=False):
+    abstract_message: _PlainMessage
+    entry_type: str | None = None
+
+
+_SIGNS_OF_PLAIN_TEXT = '"messageType":"StaticContentMessage".*"formatType":"Text"'
+_decode_plain = msgspec.json.Decoder(list[_PlainText]).decode
+
+
+def _plain_texts(payloads: pa.Array) -> dict[str, pa.Array] | None:
+    """What messages of plain text tell, all at once; ``None`` where one of them is something else."""
+    together = pa.ListArray.from_arrays(pa.array([0, len(payloads)], pa.int32()), payloads)
+    [joined] = pc.binary_join(together, ",")
+    try:
+        found = _decode_plain(b"[%b]" % joined.as_buffer().to_pybytes())
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if len(found) != len(payloads):
+        return None
+    messages = [one.abstract_message for one in found]
+    told = {
+        "entry_type": pa.array([one.entry_type or None for one in found], pa.string()),
+        "message_type": pa.repeat("StaticContentMessage", len(found)),
+        "in_reply_to_entry_identifier": pa.array(
+            [_identifier(one.in_reply_to_message_id) for one in messages], pa.string()
+        ),
+        "format_type": pa.repeat("Text", len(found)),
+        "text": pa.array([one.static_content.text or None for one in messages], pa.string()),
+    }
+    return {name: told.get(name, pa.nulls(len(found), kind)) for name, kind in _TYPES.items()}
+
+
+def _identifier(told: str | None) -> str | None:
+    return uuid_in_lower_case(told) if told else None
+
+
+def _interleaved(first: pa.Array, where: pa.Array, otherwise: pa.Array) -> pa.Array:
+    """The values of the one in their order where ``first`` is true, those of the other elsewhere."""
+    mask = np.asarray(first)
+    places = np.empty(len(mask), np.int64)
+    places[mask] = np.arange(len(where))
+    places[~mask] = np.arange(len(where), len(mask))
+    return pa.concat_arrays([where, otherwise]).take(pa.array(places))
 
 
 def _note_entry_types(entry_types: pa.Array, drift: Drift) -> None:

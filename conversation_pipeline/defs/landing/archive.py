@@ -35,7 +35,7 @@ from conversation_pipeline.storage.store import Store
 
 _ENDINGS = (".zip", ".gz", ".csv", ".json", ".jsonl", ".ndjson", ".txt")
 _ROUTED_BYTES = 64 * 2**20
-_SORTED_BYTES = 64 * 2**20
+_SORTED_BYTES = 128 * 2**20
 _WRITERS = 2
 _SECONDS_BETWEEN_LINES = 10.0
 
