@@ -1,11 +1,13 @@
 """
-Writes what is derived from declarations: ``.env.example``, ``docs/settings.md``, ``docs/datasets.md``.
+Writes what is derived from declarations: ``.env.example``, ``docs/settings.md``, ``docs/datasets.md`` and the sources
+of ``examples/dbt``.
 
 ``python docs/generate.py`` writes; with ``--check`` it only says, by its exit code, whether they are up to date.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,42 @@ def _sections() -> Iterator[str]:
         yield ""
 
 
+def dbt_sources() -> str:
+    return "\n".join(
+        [
+            f"# {NOTE}",
+            "",
+            "sources:",
+            "  - name: lake",
+            "    description: Parquet, one file a dataset and UTC day.",
+            "    config:",
+            "      meta:",
+            "        external_location: >-",
+            "          read_parquet('{{ env_var('CONVERSATION_LAKE', '../../data/demo/lake') }}/{name}/**/*.parquet',",
+            "          hive_partitioning = true, union_by_name = true)",
+            "    tables: &datasets",
+            *(line for dataset in DATASETS for line in _dbt_table(dataset)),
+            "",
+            "  - name: warehouse",
+            "    description: The same as tables of the DuckDB file.",
+            "    database: warehouse",
+            "    schema: main",
+            "    tables: *datasets",
+            "",
+        ]
+    )
+
+
+def _dbt_table(dataset: Dataset) -> Iterator[str]:
+    yield f"      - name: {dataset.name}"
+    yield f"        description: {json.dumps(f'{dataset.grain} {_facts(dataset)}')}"
+    yield "        columns:"
+    for field in dataset.fields:
+        yield f"          - {{name: {field.name}, description: {json.dumps(_meaning(dataset, field))}}}"
+    if dataset.partitioned:
+        yield "          - {name: day, description: UTC day of the partition.}"
+
+
 def _facts(dataset: Dataset) -> str:
     partition = f"Partition: UTC day of `{dataset.partition_by}`." if dataset.partition_by else "Full snapshot."
     source = f" Source: `{dataset.sobject}`." if dataset.sobject else ""
@@ -104,7 +142,12 @@ def _default(field: FieldInfo) -> str:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
 
 
-PAGES = {".env.example": env_example, "docs/settings.md": settings_page, "docs/datasets.md": datasets_page}
+PAGES = {
+    ".env.example": env_example,
+    "docs/settings.md": settings_page,
+    "docs/datasets.md": datasets_page,
+    "examples/dbt/models/sources.yml": dbt_sources,
+}
 
 
 def main(check: bool) -> int:
