@@ -116,14 +116,11 @@ class Staging:
             draft.publish()
         return _staged(name)
 
-    def records(self, dataset: str, days: Iterable[str]) -> list[Staged]:
-        """Everything staged for some days, by day, label and time. Opens no file."""
-        found = [
-            _staged(name)
-            for day in sorted(set(days))
-            for name in self._store.names(_folder(dataset, day))
-            if name.endswith(SUFFIX)
-        ]
+    def records(self, dataset: str, days: Iterable[str] | None = None) -> list[Staged]:
+        """Everything staged for some days, or for all, by day, label and time. Opens no file."""
+        folders = [dataset] if days is None else [_folder(dataset, day) for day in sorted(set(days))]
+        names = (name for folder in folders for name in self._store.names(folder))
+        found = [_staged(name) for name in names if name.endswith(SUFFIX)]
         return sorted(found, key=lambda record: (record.day, record.label, record.fetched_at, record.digest))
 
     def encode(self, part: str) -> str:

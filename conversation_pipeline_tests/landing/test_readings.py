@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from conversation_pipeline.defs.landing.readings import (
     longest_page,
     read_back,
     stage_reading,
+    superseded,
 )
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.extract.work_list import Held
@@ -99,6 +101,26 @@ def test_a_later_reading_serves_what_it_told(staging: Staging) -> None:
     first, second = read_back({"one": chain}, staging)
 
     assert (first.serves, second.serves) == (Window(WINDOW.start, noon), Window(noon, WINDOW.end))
+
+
+def test_a_reading_is_superseded_by_a_later_one_of_all_its_window(staging: Staging) -> None:
+    """What was redacted upstream in between is not kept longer than it is wanted."""
+    noon = WINDOW.start + timedelta(hours=12)
+    for at, window in ((noon, WINDOW), (AT, WINDOW), (AT + timedelta(hours=1), Window(noon, WINDOW.end))):
+        stage_reading(staging, DATASET, reading([page(1)], at=at, window=window))
+    records = staging.records(DATASET.name)
+
+    assert [one.fetched_at for one in superseded(records, before=AT + timedelta(days=1))] == [noon]
+    assert superseded(records, before=AT) == []
+
+
+def test_a_reading_without_entries_supersedes_none(staging: Staging) -> None:
+    """Entries that vanish for a while, as a call's do, stay known."""
+    stage_reading(staging, DATASET, reading([page(1)]))
+    later = AT + timedelta(hours=1)
+    stage_reading(staging, DATASET, replace(reading([page(1)], at=later), longest_page=0))
+
+    assert superseded(staging.records(DATASET.name), before=later + timedelta(days=1)) == []
 
 
 def test_the_longest_page_is_of_lately(staging: Staging) -> None:

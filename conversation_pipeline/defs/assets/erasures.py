@@ -6,12 +6,17 @@ from datetime import timedelta
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.landing import ENTRY_ROADS
+from conversation_pipeline.defs.landing.readings import superseded
 from conversation_pipeline.defs.reporting import receipt_metadata, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Lake, Staging
 from conversation_pipeline.storage.erasure import replay
+
+_WANTED_NO_MORE_AFTER = timedelta(days=1)
+"""A run that is under way may have planned with a reading that was superseded meanwhile."""
 
 
 def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
@@ -43,7 +48,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
                 f"and {answers:,} staged answers were removed"
             )
         if swept:
-            context.log.info(f"{swept:,} raw answers older than CONVERSATION_STAGING_DAYS were removed")
+            context.log.info(f"{swept:,} raw answers were removed: read again since, or past CONVERSATION_STAGING_DAYS")
         for kind, count in done.not_understood.items():
             context.log.warning(f"{count:,} completed deletions are of {kind}: nothing is removed for them")
         return dg.MaterializeResult(
@@ -64,6 +69,17 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
 
 
 def _swept(staging: Staging, keep: timedelta) -> int:
-    """Age is told from the newest answer: answers carry the org's clock, and this asset asks the org nothing."""
+    """
+    What is too old, and readings of conversations that were read again since.
+
+    Age is told from the newest answer: answers carry the org's clock, and this asset asks the org nothing.
+    """
     newest = staging.newest()
-    return staging.sweep(newest, keep) if newest is not None else 0
+    if newest is None:
+        return 0
+    swept = staging.sweep(newest, keep)
+    for road in ENTRY_ROADS:
+        for reading in superseded(staging.records(road.dataset.name), before=newest - _WANTED_NO_MORE_AFTER):
+            staging.discard(reading)
+            swept += 1
+    return swept

@@ -69,6 +69,26 @@ def held_readings(
     ]
 
 
+def superseded(records: Iterable[Staged], before: datetime) -> list[Staged]:
+    """
+    Readings whose whole window was read again, with entries, before that time: they hold what nobody asks for any more,
+    words among it that were redacted upstream meanwhile. Later ones a run under way may still want.
+    """
+    by_conversation: dict[str, list[tuple[Window, Staged]]] = {}
+    for record in records:
+        window = Window(from_milliseconds(int(record.label[1])), from_milliseconds(int(record.label[2])))
+        by_conversation.setdefault(record.label[0], []).append((window, record))
+    return [
+        old
+        for readings in by_conversation.values()
+        for window, old in readings
+        if any(
+            old.fetched_at < new.fetched_at < before and int(new.label[3]) and later.covers(window)
+            for later, new in readings
+        )
+    ]
+
+
 def longest_page(records: Iterable[Staged], since: datetime) -> int:
     """Entries on the longest page that was read since then."""
     return max((int(record.label[3]) for record in records if record.fetched_at >= since), default=0)
