@@ -18,6 +18,7 @@ from conversation_pipeline_tests.pipeline.random_kills import (
 )
 
 KILLS = 3
+pytestmark = pytest.mark.timeout(300)  # the first test waits for two backfills, one of which is killed
 
 
 @pytest.fixture(scope="module")
