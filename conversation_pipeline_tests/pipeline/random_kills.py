@@ -94,7 +94,7 @@ class World:
         project = project_for(self.url, self.folder / "ready")
         project.materialize(DAYS[0], DAYS[-1], assets=BEFORE)
         self.ready = project.folder / "lake"
-        self.control.post("limits", entry_requests=100_000)
+        self.control.post("limits", entry_requests=100_000, connect_requests=100_000)
         self.control.post("switches", network_delay_min_ms=self.delay_ms // 4, network_delay_max_ms=self.delay_ms)
         ended(started(nothing, project))
         began = time.monotonic()
