@@ -56,16 +56,17 @@ def _holds_message(raw: pa.Array) -> pa.Array:
     return pc.or_(first, second)
 
 
+_COLUMNS = ("entry_type", "message_type", "in_reply_to_entry_identifier", *FLAT_COLUMNS)
+
+
 def _read(texts: pa.Array, notes: Notes) -> dict[str, pa.Array]:
-    payloads = [read_payload(text, notes) for text in texts.to_pylist()]
-    flats = list(zip(*(_flat(payload, notes) for payload in payloads), strict=True)) or [()] * len(FLAT_COLUMNS)
-    told: dict[str, list[Any]] = {
-        "entry_type": [payload.entry_type for payload in payloads],
-        "message_type": [payload.message_type for payload in payloads],
-        "in_reply_to_entry_identifier": [payload.in_reply_to for payload in payloads],
-        **{name: list(column) for name, column in zip(FLAT_COLUMNS, flats, strict=True)},
-    }
-    return {name: pa.array(column, _TYPES[name]) for name, column in told.items()}
+    rows = [_row(read_payload(text, notes), notes) for text in texts.to_pylist()]  # one payload in memory at a time
+    columns = zip(*rows, strict=True) if rows else [()] * len(_COLUMNS)
+    return {name: pa.array(column, _TYPES[name]) for name, column in zip(_COLUMNS, columns, strict=True)}
+
+
+def _row(payload: Payload, notes: Notes) -> tuple[Any, ...]:
+    return payload.entry_type, payload.message_type, payload.in_reply_to, *_flat(payload, notes)
 
 
 def _flat(payload: Payload, notes: Notes) -> Flat:
