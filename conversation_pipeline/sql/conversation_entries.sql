@@ -30,17 +30,18 @@ related as (
     from entries
 ),
 
+-- Told by their key prefixes, whether the record is in the lake or began before it.
 related_session as (
     select conversation_identifier, entry_identifier, min(record_id) as id
     from related
-    semi join messaging_sessions on messaging_sessions.id = related.record_id
+    where starts_with(record_id, '0Mw')
     group by all
 ),
 
 related_call as (
     select conversation_identifier, entry_identifier, min(record_id) as id
     from related
-    semi join voice_calls on voice_calls.id = related.record_id
+    where starts_with(record_id, '0LQ')
     group by all
 ),
 

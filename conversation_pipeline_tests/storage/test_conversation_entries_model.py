@@ -1,8 +1,8 @@
-"""The model ``conversation_entries``: whose name an entry carries."""
+"""The model ``conversation_entries``: whose name an entry carries, and to which session it belongs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,22 +61,26 @@ OTHER = {"id": "0dw2", "conversation_identifier": "c2", "created_date": NOON}
 RITA = {"id": f"{AGENT}ABC", "name": "Rita Regular"}
 
 
-def named(told: Row, *participants: Row) -> list[str | None]:
-    """The names of the model's rows for one entry."""
+def inputs(told: Row, *participants: Row, sessions: Sequence[Row] = ()) -> Mapping[str, pa.Table]:
+    """What the model reads, for one entry."""
     entries = table(ENTRIES_CONVERSATION_DATA, told)
-    inputs: Mapping[str, pa.Table] = {
+    return {
         "entries_conversation_data": entries,
         "entries_data_cloud": table(ENTRIES_DATA_CLOUD),
         "entries_archive": table(ENTRIES_ARCHIVE),
         "entries_connect": table(ENTRIES_CONNECT),
         "entries_of_two_days": entries,
-        "messaging_sessions": table(MESSAGING_SESSIONS),
+        "messaging_sessions": table(MESSAGING_SESSIONS, *sessions),
         "voice_calls": table(VOICE_CALLS),
         "conversations": table(CONVERSATIONS, CONVERSATION, OTHER),
         "conversation_participants": table(CONVERSATION_PARTICIPANTS, *participants),
         "users": table(USERS, RITA),
     }
-    with run_model("conversation_entries", inputs, {}) as rows:
+
+
+def named(told: Row, *participants: Row) -> list[str | None]:
+    """The names of the model's rows for one entry."""
+    with run_model("conversation_entries", inputs(told, *participants), {}) as rows:
         names: list[str | None] = rows.read_all()["sender_display_name"].to_pylist()
     return names
 
@@ -114,3 +118,20 @@ def test_who_joined_twice_is_one_sender_under_the_latest_name() -> None:
     old, new = joined(AGENT, "Trainee", place=1), joined(AGENT, "Rita", hours=1, place=2)
 
     assert named(entry(AGENT), new, old) == ["Rita"]
+
+
+def test_an_entry_is_of_the_session_that_it_names() -> None:
+    """Also where that session began before the lake, and another one of the conversation goes on."""
+    began_earlier, going_on = "0MwAA0000000001AAA", "0MwAA0000000002AAA"
+    named_by_entry = {**entry(AGENT), "related_records": [began_earlier]}
+    known = {"id": going_on, "conversation_identifier": "c1", "start_time": NOON, "created_date": NOON}
+
+    assert session_of(named_by_entry, known) == began_earlier
+    assert session_of(entry(AGENT), known) == going_on
+
+
+def session_of(told: Row, known: Row) -> str | None:
+    """The session that the model gives to one entry, of the one that is in the lake."""
+    with run_model("conversation_entries", inputs(told, sessions=[known]), {}) as rows:
+        [session] = rows.read_all()["messaging_session_id"].to_pylist()
+    return None if session is None else str(session)
