@@ -91,10 +91,10 @@ def _note_unknown(entry_types: pa.Array, notes: Notes) -> None:
 
 
 def _with_plain(columns: dict[str, pa.Array], raw: pa.Array, plain: pa.Array) -> dict[str, pa.Array]:
-    of_message = pc.and_(plain, pc.fill_null(pc.equal(columns["entry_type"], "Message"), True))
+    """A text alone is what static content would hold: of a message, a note or a flag."""
     return {
         **columns,
         "text": pc.if_else(plain, raw, columns["text"]),
-        "message_type": pc.if_else(of_message, "StaticContentMessage", columns["message_type"]),
-        "format_type": pc.if_else(of_message, "Text", columns["format_type"]),
+        "message_type": pc.if_else(plain, "StaticContentMessage", columns["message_type"]),
+        "format_type": pc.if_else(plain, "Text", columns["format_type"]),
     }
