@@ -31,15 +31,20 @@ from rich.table import Table
 from rich.text import Text
 
 from conversation_pipeline.definitions import build_defs
+from conversation_pipeline.defs.landing.archive import arrived
 from conversation_pipeline.schemas.catalogue import DATASETS
+from conversation_pipeline.schemas.conversations import TRANSCRIPT_ARCHIVES
 from conversation_pipeline.settings import load_settings
 from conversation_pipeline.simulator import Simulator
+from conversation_pipeline.simulator.exports.drop import dropped
 from conversation_pipeline.storage import Lake
+from conversation_pipeline.storage.store import Store
 
 SEED = 7
 DAYS = 4
 _OLDEST = timedelta(days=7)
 _PORT = 8765
+_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ class DemoProject:
             "CONVERSATION_DATA_USERS": json.dumps(
                 [{"client_id": user["client_id"], "client_secret": user["client_secret"]} for user in users]
             ),
-            "CONVERSATION_ROADS": "conversation_data,connect",
+            "CONVERSATION_ROADS": "conversation_data,connect,archive",
             "CONVERSATION_START_DATE": self.start.isoformat(),
+            "CONVERSATION_ARCHIVES": "archives",
             "CONVERSATION_LAKE": "lake",
             "CONVERSATION_STAGING": "staging",
             "CONVERSATION_WAREHOUSE": "warehouse.duckdb",
@@ -123,6 +129,7 @@ def show(folder: Path, console: Console) -> None:
         project.enter(url)
         days = project.days()
         console.print(f"A simulated Salesforce org answers at {url}; Dagster reads {days[0]} to {days[-1]} (UTC).")
+        _land_archive(url, console)
         _materialize(days, console)
     console.print(f"Done in {time.monotonic() - began:.0f} s.\n")
     _report(project, root, console)
@@ -133,7 +140,9 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
     project = DemoProject.at(folder)
     with simulated_org(project) as url:
         project.enter(url)
+        dropped(url, Path("archives"))
         console.print(f"Dagster opens at http://127.0.0.1:{port} on the demo's data. Stop with Ctrl-C.")
+        console.print("An export archive has arrived: Automation, archives_arrived and archive_days_landed pick it up.")
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         if not Path("workspace.yaml").is_file():
             command += ["-m", "conversation_pipeline.definitions"]
@@ -143,14 +152,26 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
         return dagster.wait()
 
 
+def _land_archive(url: str, console: Console) -> None:
+    """What an administrator does in Setup, and what the sensor ``archives_arrived`` makes of it."""
+    dropped(url, Path("archives"))
+    definitions = build_defs()
+    job = definitions.get_implicit_global_asset_job_def()
+    asset = dg.AssetKey(TRANSCRIPT_ARCHIVES.name)
+    name = max(arrived(Store(load_settings().conversation_archives)))
+    with dg.DagsterInstance.get() as instance, console.status(f"landing the archive {name}"):
+        instance.add_dynamic_partitions(TRANSCRIPT_ARCHIVES.name, [name])
+        job.execute_in_process(instance=instance, asset_selection=[asset], partition_key=name, run_config=_QUIET)
+    console.print(f"An export archive arrived and was landed: {name}")
+
+
 def _materialize(days: list[str], console: Console) -> None:
     job = build_defs().resolve_job_def("conversations_daily")
     run_id = dg.DagsterRun(job_name=job.name).run_id
-    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
     with dg.DagsterInstance.get() as instance, _step_shown(instance, run_id, console):
         result = job.execute_in_process(
-            instance=instance, tags=tags, run_id=run_id, run_config=quiet, raise_on_error=False
+            instance=instance, tags=tags, run_id=run_id, run_config=_QUIET, raise_on_error=False
         )
         failures = [event for event in result.all_events if event.is_step_failure]
     if failures:
