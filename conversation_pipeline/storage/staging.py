@@ -35,6 +35,7 @@ _LONGEST_LABEL = 255 - len(f"~{10**13}~{'0' * 16}{SUFFIX}")
 _WORD = re.compile(rb"[A-Za-z0-9-]{15,}")
 """What ids and UUIDs look like among other bytes: all of them in one pass, however many are looked for."""
 _RECORD_ID = 18
+_ARROW_STREAM = b"\xff\xff\xff\xff"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -248,6 +249,9 @@ class _Wanted:
         return frozenset(self._by_label[part] for part in label if part in self._by_label)
 
     def in_body(self, body: bytes) -> frozenset[str]:
+        if body.startswith(_ARROW_STREAM):  # texts stand there one after another, so that no word has an end
+            plain = {**self._words, **self._others}
+            return frozenset(it for text, it in plain.items() if text in body)
         words = self._words.keys() & set(_WORD.findall(body))
         return frozenset(
             [*(self._words[word] for word in words), *(it for text, it in self._others.items() if text in body)]
