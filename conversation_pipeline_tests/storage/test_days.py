@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from conversation_pipeline.kill_points import KillPoint
 from conversation_pipeline.storage import Lake, PublishError, StorageError
+from conversation_pipeline.storage.days import ByDay
 from conversation_pipeline.storage.rows import KeyOrder
 from conversation_pipeline_tests.storage.things import DAY, ENTRIES, MIDNIGHT, Row, batches, row
 
@@ -240,3 +241,29 @@ def test_the_order_of_keys_remembers_rows_and_not_batches() -> None:
     assert order.first is not None
     assert order.last is not None
     assert order.first.get_total_buffer_size() + order.last.get_total_buffer_size() < batch.nbytes / 100
+
+
+@pytest.mark.parametrize("memory", [4, 2**20], ids=["through the disk", "in memory"])
+def test_days_are_found_where_none_are_named(tmp_path: Path, memory: int) -> None:
+    """Each day that rows have gives them back; a day that none has gives nothing."""
+    by_day = ByDay(ENTRIES, memory=memory, scratch=tmp_path / "scratch")
+
+    for batch in batches(spread(30), 7):
+        by_day.add(batch)
+    by_day.finish()
+
+    found = {day: sum(batch.num_rows for batch in by_day.of(day)) for day in by_day.days}
+    assert found == dict.fromkeys(DAYS[:3], 10)
+    assert list(by_day.of(DAYS[3])) == []
+
+
+@pytest.mark.parametrize("memory", [1, 2**20], ids=["through the disk", "in memory"])
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_of_rows_with_one_key_the_first_counts(tmp_path: Path, memory: int, size: int) -> None:
+    """Where that is asked for: newer tellings are given before older ones, in whichever batches."""
+    lake = Lake(str(tmp_path / "lake"))
+    tellings = [row(number, text) for text in ("newest", "newer", "old") for number in range(20)]
+
+    lake.replace(ENTRIES, DAY, batches(tellings, size), run_id="r", first_counts=True, memory=memory)
+
+    assert lake.read(ENTRIES, DAY).to_pylist() == [row(number, "newest") for number in range(20)]
