@@ -67,12 +67,11 @@ def main() -> None:
         for mode in given.modes:
             rows = given.entries if mode == "v3" else given.entries // 10
             result = made(folder / f"{mode}-{rows}-{given.days}", rows, given.days, mode)
-            arrow = made(folder / f"v3-{rows}-{given.days}", rows, given.days, "v3")
             best: dict[str, dict[str, float]] = {}
             with served(result) as url:
                 for _ in range(given.rounds):
                     for way in WAYS:
-                        told = measured(way, arrow if way in _BOUNDS else result, url, folder)
+                        told = measured(way, result, url, folder)
                         if way not in best or told["cpu"] < best[way]["cpu"]:
                             best[way] = told
             for way, told in best.items():

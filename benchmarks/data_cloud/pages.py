@@ -76,7 +76,7 @@ def _written(table: pa.Table, mode: str) -> bytes:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
-        return sink.getvalue().to_pybytes()
+        return bytes(sink.getvalue())
     return json_page(table, mode)
 
 

@@ -118,33 +118,53 @@ def _days(result: Result, folder: Path, typed: Callable[[pa.Table], pa.Table]) -
 
     def write() -> None:
         rest: list[pa.Table] = []
-        day, writer = "", None
+        day, writer = "", _written(folder / "nothing.parquet")
         while (table := tables.get()) is not None:
             for name, part in _by_day(table):
                 if name != day:
-                    if writer is not None:
-                        writer.write_table(pa.concat_tables(rest), row_group_size=_ROW_GROUP_ROWS)
-                        writer.close()
+                    writer.write_table(pa.concat_tables(rest or [_SCHEMA.empty_table()]))
+                    writer.close()
                     rest, day, writer = [], name, _written(folder / f"{name}.parquet")
                 rest.append(part)
                 if sum(one.num_rows for one in rest) >= _ROW_GROUP_ROWS:
                     writer.write_table(pa.concat_tables(rest), row_group_size=_ROW_GROUP_ROWS)
                     rest = []
-        if writer is not None:
-            writer.write_table(pa.concat_tables(rest or [_SCHEMA.empty_table()]), row_group_size=_ROW_GROUP_ROWS)
-            writer.close()
+        writer.write_table(pa.concat_tables(rest or [_SCHEMA.empty_table()]), row_group_size=_ROW_GROUP_ROWS)
+        writer.close()
 
     writing = threading.Thread(target=write)
     writing.start()
     rows = 0
     for number in range(result.pages):
-        with pa.memory_map(str(result.page(number))) as source:
-            table = pa.ipc.open_stream(source).read_all()
+        table = _page(result, number)
         rows += table.num_rows
         tables.put(typed(table))
     tables.put(None)
     writing.join()
     return rows
+
+
+def _page(result: Result, number: int) -> pa.Table:
+    """pyarrow reads Arrow by itself; of rows as JSON lists it has no reader, so Python's own comes first."""
+    if result.mode == "v3":
+        with pa.memory_map(str(result.page(number))) as source:
+            return pa.ipc.open_stream(source).read_all()
+    page = json.loads(result.page(number).read_bytes())
+    told = page["metadata"]
+    kinds = (
+        {one["name"]: one["type"] for one in told}
+        if isinstance(told, list)
+        else {k: v["type"] for k, v in told.items()}
+    )
+    cells = zip(*page["data"], strict=True)
+    return pa.table({name: _typed(list(cell), kind) for (name, kind), cell in zip(kinds.items(), cells, strict=True)})
+
+
+def _typed(cells: list[str | None], kind: str) -> pa.Array:
+    texts = pa.array(cells, pa.string())
+    if kind.lower().startswith("timestamp"):
+        return texts.cast(pa.timestamp("us", "UTC"))
+    return texts.cast(pa.float64()) if kind.lower() == "numeric" else texts
 
 
 def _by_day(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:

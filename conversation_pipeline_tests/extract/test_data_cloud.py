@@ -152,6 +152,13 @@ def test_instants_are_read_in_every_spelling(instant: str) -> None:
     assert json_page(json.dumps(page).encode())["t"].to_pylist() == [NOON, None]
 
 
+def test_half_an_emoji_spoils_no_page() -> None:
+    """What somebody cut a text in the middle of is read as the replacement character."""
+    page = b'{"metadata":[{"name":"t","type":"Varchar"}],"data":[["cut \\ud83d"]]}'
+
+    assert json_page(page)["t"].to_pylist() == ["cut \ufffd"]
+
+
 def test_numbers_may_come_as_text() -> None:
     """v2 writes decimals as text with eighteen decimals."""
     batch = {"metadata": {"n": {"type": "DECIMAL"}}, "data": [["1.500000000000000000"], [2]]}

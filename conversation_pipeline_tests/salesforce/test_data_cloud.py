@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -58,9 +59,8 @@ class Opened:
         self.lines.append(line)
         return line
 
-    def tenant(self, clock: Callable[[], float] | None = None) -> TenantAuth:
-        more = {} if clock is None else {"clock": clock}
-        return TenantAuth(self.auth(), self.url, **more)
+    def tenant(self, clock: Callable[[], float] = time.monotonic) -> TenantAuth:
+        return TenantAuth(self.auth(), self.url, clock=clock)
 
     def v3(self, *, ahead: int = 4, auth: BearerAuth | None = None) -> V3[pa.Table]:
         return V3(Calls(self.line(auth), [Claim("org/data_cloud", DATA_CLOUD)], IMPATIENT), arrow_stream, ahead=ahead)
@@ -72,7 +72,9 @@ class Opened:
         return V2(Calls(self.line(), [Claim("org/data_cloud", DATA_CLOUD)], IMPATIENT), v2_batch)
 
     def by(self, mode: str) -> Cloud:
-        return {"v3": self.v3, "query_sql": self.query_sql, "v2": self.v2}[mode]()  # type: ignore[operator]
+        if mode == "v3":
+            return self.v3()
+        return self.v2() if mode == "v2" else self.query_sql()
 
     def close(self) -> None:
         for line in self.lines:
@@ -309,7 +311,7 @@ def stream(*values: str) -> bytes:
     table = pa.table({"id": list(values)})
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def test_the_status_is_read_from_the_header_as_well(faults: FaultServer, at_fault: Opened) -> None:

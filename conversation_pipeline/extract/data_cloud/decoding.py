@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -80,10 +81,11 @@ def v2_batch(body: bytes) -> pa.Table:
 
 
 def _decoded(body: bytes, kind: type[Any]) -> Any:
-    try:
+    with suppress(msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(body, type=kind)
+    with suppress(msgspec.DecodeError, RecursionError):  # half an emoji is rare, and looking for it takes long
         return msgspec.json.decode(readable(body), type=kind)
-    except (msgspec.DecodeError, RecursionError):
-        raise IncompleteAnswer(f"a page of {len(body):,} bytes is not the JSON that was expected; ask again") from None
+    raise IncompleteAnswer(f"a page of {len(body):,} bytes is not the JSON that was expected; ask again")
 
 
 def _table(columns: Sequence[_Column], rows: Sequence[Sequence[Any]]) -> pa.Table:
