@@ -9,6 +9,7 @@ import dagster as dg
 from conversation_pipeline.defs import archives
 from conversation_pipeline.defs.assets import assets
 from conversation_pipeline.defs.assets.archives import checks
+from conversation_pipeline.defs.assets.marts import marts_refresh
 from conversation_pipeline.defs.erasures import erasures_upstream
 from conversation_pipeline.defs.live import conversations_live
 from conversation_pipeline.defs.partitions import daily
@@ -43,7 +44,7 @@ def build_defs(
         assets=assets(datasets, loaded.roads, days),
         schedules=[*schedules(days), conversations_live(loaded.roads, days)],
         asset_checks=checks(loaded.roads),
-        sensors=[*sensors(datasets, days), erasures_upstream(), *archives.sensors(loaded.roads, days)],
+        sensors=[*sensors(datasets, days), erasures_upstream(), *archives.sensors(loaded.roads, days), marts_refresh()],
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,
     )

@@ -119,18 +119,18 @@ SESSION_KPIS = Dataset(
         _seconds(
             "handle_seconds",
             "Accept to close or to the end of after-conversation work, whichever is earlier, summed over its works "
-            "(AgentWork.HandleTime); null until each accepted work has it.",
+            "(AgentWork.HandleTime); null while open, and until each accepted work has it.",
         ),
         _seconds(
             "after_conversation_work_seconds",
-            "From the end of contact on, summed over its works (AgentWork.AfterConversationActualTime); null until "
-            "each accepted work has closed.",
+            "From the end of contact on, summed over its works (AgentWork.AfterConversationActualTime); null while "
+            "open, and until each accepted work has closed.",
         ),
-        _count("agent_count", "Agents who accepted work on it."),
+        _count("agent_count", "Agents who accepted work on it; null while open."),
         _count(
             "transfer_count",
             "Works that were handed on (AgentWork.Status Transferred); of an ended call 1 if it goes on as another "
-            "record (VoiceCall.NextCallId), else 0.",
+            "record (VoiceCall.NextCallId), else 0; null while open.",
         ),
         _flag(
             "is_abandoned",

@@ -297,15 +297,17 @@ select
     -- Wait: begin to accept by the first agent [ours, from AcceptTime and StartTime].
     date_diff('second', started_at, accepted_at) as wait_seconds,
     speed_to_answer_seconds,
-    handle_seconds,
-    after_conversation_work_seconds,
-    coalesce(agent_count, case when accepted_at is null then 0 end) as agent_count,
+    -- While it is open, who is silent may write again, and further work come.
+    case when ended_at is not null then handle_seconds end as handle_seconds,
+    case when ended_at is not null then after_conversation_work_seconds end as after_conversation_work_seconds,
+    case when ended_at is not null then coalesce(agent_count, case when accepted_at is null then 0 end) end
+        as agent_count,
     -- Transfers: works that were handed on; of a call, which goes on as a further record, whether there is one
     -- [OR AgentWork, Status; OR VoiceCall, NextCallId].
     case
-        when interaction_type = 'VoiceCall' and ended_at is not null then (next_call_id is not null)::bigint
-        when interaction_type = 'MessagingSession' and (work_count > 0 or accepted_at is null)
-            then coalesce(transfer_count, 0)
+        when ended_at is null then null
+        when interaction_type = 'VoiceCall' then (next_call_id is not null)::bigint
+        when work_count > 0 or accepted_at is null then coalesce(transfer_count, 0)
     end as transfer_count,
     -- Abandoned: asked for an agent and ended before one accepted [help names AgentWork's Canceled and
     -- AbandonedDateTime; of a session without accept, ours]. Only who calls in can give up waiting.

@@ -33,6 +33,7 @@ TOLERANCE_SECONDS = 1.0
 """Salesforce stores whole seconds and does not say how it comes to them; counts have to be the same."""
 
 _DAYS_A_RUN = 31
+_SECONDS_BETWEEN_LOOKS = 60
 _EXAMPLES = 10
 _RECORDS_LATE = timedelta(days=1)
 """How long after a session's end its stored metrics may be created."""
@@ -54,16 +55,15 @@ def refreshed_with_its_days() -> dg.AutomationCondition:  # type: ignore[type-ar
     )
 
 
-def sensors() -> list[dg.SensorDefinition]:
-    return [
-        dg.AutomationConditionSensorDefinition(
-            "marts_refresh",
-            target=dg.AssetSelection.groups(Group.MARTS.value),
-            default_status=dg.DefaultSensorStatus.STOPPED,
-            minimum_interval_seconds=60,
-            description="Marts of the days whose sessions, calls, entries, metrics or work were landed since.",
-        )
-    ]
+def marts_refresh() -> dg.SensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        "marts_refresh",
+        target=dg.AssetSelection.groups(Group.MARTS.value),
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
+        description="Every minute: which days' sessions, calls, entries, metrics or work were landed since their marts "
+        "were made; requests just those.",
+    )
 
 
 def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:

@@ -21,7 +21,8 @@ def entries_of(org: Org, day: date) -> list[dict[str, Any]]:
         {
             "conversation_identifier": conversation.identifier, "entry_identifier": entry.identifier,
             "entry_type": entry.entry_type, "message_type": entry.message_type, "format_type": entry.format_type,
-            "text": entry.text, "sender_role": entry.sender.role, "modality": entry.modality,
+            "text": entry.text, "sender_role": entry.sender.role, "sender_subject": entry.sender.subject,
+            "modality": entry.modality, "visibility": entry.visibility,
             "transcripted_timestamp": entry.at,
             "messaging_session_id": entry.record_id if (entry.record_id or "").startswith("0Mw") else None,
             "voice_call_id": entry.record_id if (entry.record_id or "").startswith("0LQ") else None,

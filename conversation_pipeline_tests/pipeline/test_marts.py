@@ -1,0 +1,382 @@
+"""
+The marts, held against the simulator's own world.
+
+What is expected is computed here a second time, by other means: pandas, from the world's truth over HTTP, one session
+at a time, never by the models' SQL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from conversation_pipeline.defs.assets.marts import METRICS_AGREE
+from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.fields import column_name
+from conversation_pipeline.schemas.marts import (
+    AGENT_DAILY_KPIS,
+    CHANNEL_DAILY_KPIS,
+    METRIC_TYPES,
+    SESSION_KPIS,
+    stored,
+)
+from conversation_pipeline.simulator import Simulator
+from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
+
+DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(4)]
+LANDED_DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(5)]
+NEXT_MORNING = "2026-11-14T08:00:00+00:00"
+"""Some who fell silent on the last of the days have not been timed out by then: their sessions are open."""
+
+MARTS = ("session_kpis", "agent_daily_kpis", "channel_daily_kpis")
+UPSTREAM = (*SPINE[: SPINE.index("messages")], "messaging_session_metrics", "agent_work", "queues")
+BY_RECORD = (
+    "wait_seconds",
+    "speed_to_answer_seconds",
+    "handle_seconds",
+    "after_conversation_work_seconds",
+    "agent_count",
+    "transfer_count",
+    "is_abandoned",
+    "is_deflected",
+    "is_contained",
+    "queue_wait_seconds",
+    "call_seconds",
+    "talk_seconds",
+    "hold_seconds",
+    "agent_id",
+    "queue_id",
+)
+BY_ENTRY = tuple(column_name(metric) for metric in METRIC_TYPES)
+STORED_BY_V66 = METRIC_TYPES[:6]
+INSTANTS = frozenset(
+    {
+        *("CreatedDate", "StartTime", "AcceptTime", "EndTime"),
+        *("CallStartDateTime", "CallQueuedDateTime", "CallAcceptDateTime", "CallEndDateTime"),
+        *("RequestDateTime", "AcceptDateTime", "AbandonedDateTime"),
+    }
+)
+Values = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Four days with all that followed, landed by one run, and what is true of them."""
+
+    project: Project
+    truth: pd.DataFrame
+    works: pd.DataFrame
+    replies: pd.DataFrame
+    check: dg.AssetCheckEvaluation
+
+    def column(self, dataset: Dataset, name: str) -> Values:
+        """A column of the mart, by key, over the four days."""
+        rows = self.project.lake.dataset(dataset, DAYS).to_table().to_pylist()
+        return {self.key(dataset, row): row[name] for row in rows}
+
+    @staticmethod
+    def key(dataset: Dataset, row: Values) -> str:
+        day = row[str(dataset.partition_by)].date().isoformat()
+        return f"{day} {row[dataset.key[0]]}"
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
+    with Simulator(seed=7, first_day=FIRST_DAY, conversations_per_day=16, now=NOW).serve() as running:
+        control = Control(running.url)
+        control.post("clock", now=NEXT_MORNING)
+        project = project_for(running.url, tmp_path_factory.mktemp("marts"))
+        run = project.materialize(LANDED_DAYS[0], LANDED_DAYS[-1], assets=(*UPSTREAM, *MARTS))
+        [check] = [one for one in run.get_asset_check_evaluations() if one.check_name == METRICS_AGREE]
+        world = World(control)
+        yield Landed(project, world.interactions(), world.works, world.replies(), check)
+        project.instance.dispose()
+
+
+class World:
+    """The truth of the simulated org, as tables."""
+
+    def __init__(self, control: Control) -> None:
+        self.sessions = self._records(control, "MessagingSession", DAYS)
+        self.calls = self._records(control, "VoiceCall", DAYS)
+        works = self._records(control, "AgentWork", LANDED_DAYS)
+        self.works = works[works.WorkItemId.isin({*self.sessions.Id, *self.calls.Id})]
+        self.metrics = self._records(control, "MessagingSessionMetrics", LANDED_DAYS)
+        self.users = self._records(control, "User", [None])
+        entries = [entry for day in LANDED_DAYS for entry in control.get("truth/entries", day=day)["entries"]]
+        self.messages = pd.DataFrame(
+            [one for one in entries if one["entry_type"] == "Message" and one["visibility"] != "Internal"]
+        ).sort_values("transcripted_timestamp")
+
+    @staticmethod
+    def _records(control: Control, sobject: str, days: list[Any]) -> pd.DataFrame:
+        asked = [{"sobject": sobject} | ({"day": day} if day else {}) for day in days]
+        rows = [row for params in asked for row in control.get("truth/records", **params)["records"]]
+        frame = pd.DataFrame(rows)
+        for name in INSTANTS & {*frame.columns}:
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame
+
+    def interactions(self) -> pd.DataFrame:
+        """One row a session or call: its day and the KPIs that it should have."""
+        rows = [
+            *(self._messaging(session) for session in self.sessions.to_dict("records")),
+            *(self._voice(call) for call in self.calls.to_dict("records")),
+        ]
+        return pd.DataFrame(rows, dtype=object)
+
+    def replies(self) -> pd.DataFrame:
+        """One row a message by an agent in an ended session: whose, and how long the end user waited for it."""
+        agents = {user[:15]: user for user in self.users.Id}
+        ended = set(self.sessions[self.sessions.EndTime.notna()].Id)
+        rows = []
+        for session, said in self.messages.groupby("messaging_session_id"):
+            before: Values = {}
+            for one in said.to_dict("records") if session in ended else ():
+                if one["sender_role"] == "Agent":
+                    answers = before.get("sender_role") == "EndUser"
+                    rows.append(
+                        {
+                            "session": session,
+                            "agent": agents[one["sender_subject"][:15]],
+                            "seconds": (one["transcripted_timestamp"] - before["transcripted_timestamp"]) / 1000
+                            if answers
+                            else None,
+                        }
+                    )
+                before = one
+        return pd.DataFrame(rows)
+
+    def _messaging(self, session: Values) -> Values:
+        works = self.works[self.works.WorkItemId == session["Id"]]
+        ended, accepted = given(session["EndTime"]), given(session["AcceptTime"])
+        asked_bot = session["AgentType"] in ("Bot", "BotToAgent") and ended is not None
+        return {
+            **self._worked(session, works, ended, accepted),
+            "channel": session["MessagingChannelId"],
+            "wait_seconds": seconds(given(session["StartTime"]), accepted),
+            "transfer_count": int((works.Status == "Transferred").sum()) if ended else None,
+            "is_abandoned": (accepted is None and session["AgentType"] == "BotToAgent") if ended or accepted else None,
+            "is_deflected": session["AgentType"] == "Bot" if asked_bot else None,
+            "is_contained": session["AgentType"] == "Bot" and session["EndedByType"] == "Bot" if asked_bot else None,
+            **(self._said(session["Id"], works, accepted) if ended else dict.fromkeys(BY_ENTRY)),
+            **self._stored(session["Id"]),
+        }
+
+    def _voice(self, call: Values) -> Values:
+        ended, accepted = given(call["CallEndDateTime"]), given(call["CallAcceptDateTime"])
+        works = self.works[self.works.WorkItemId == call["Id"]]
+        talked = seconds(accepted, ended)
+        return {
+            **self._worked(call, works, ended, accepted),
+            "channel": "Voice",
+            "wait_seconds": seconds(given(call["CallStartDateTime"]), accepted),
+            "transfer_count": int(given(call["NextCallId"]) is not None) if ended else None,
+            "is_abandoned": accepted is None if ended or accepted else None,
+            "queue_wait_seconds": seconds(given(call["CallQueuedDateTime"]), accepted),
+            "call_seconds": given(call["CallDurationInSeconds"]),
+            "talk_seconds": talked - call["CustomerHoldDuration"] if talked is not None else None,
+            "hold_seconds": given(call["CustomerHoldDuration"]),
+        }
+
+    @staticmethod
+    def _worked(record: Values, works: pd.DataFrame, ended: Any, accepted: Any) -> Values:
+        taken = works[works.AcceptDateTime.notna()].sort_values("AcceptDateTime")
+        first = works.sort_values("RequestDateTime")
+        over = ended is not None and len(taken) > 0
+        return {
+            "id": record["Id"],
+            "day": record["CreatedDate"].date().isoformat(),
+            "deleted": record["IsDeleted"],
+            "ended": ended,
+            "accepted": accepted,
+            "agent_id": taken.UserId.iloc[-1] if len(taken) else None,
+            "queue_id": first.OriginalGroupId.iloc[0] if len(first) else None,
+            "speed_to_answer_seconds": taken.SpeedToAnswer.iloc[0] if len(taken) else None,
+            "handle_seconds": taken.HandleTime.sum() if over else None,
+            "after_conversation_work_seconds": taken.AfterConversationActualTime.sum() if over else None,
+            "agent_count": taken.UserId.nunique() if ended else None,
+        }
+
+    def _said(self, session: str, works: pd.DataFrame, accepted: Any) -> Values:
+        said = self.messages[self.messages.messaging_session_id == session]
+        gaps = said.transcripted_timestamp.diff() / 1000
+        before = said.sender_role.shift()
+        by_agent = gaps[(said.sender_role == "Agent") & (before == "EndUser")]
+        by_end_user = gaps[(said.sender_role == "EndUser") & before.isin(["Agent", "Chatbot"])]
+        written = pd.to_datetime(said[said.sender_role == "Agent"].transcripted_timestamp, unit="ms", utc=True)
+        requested = given(works.RequestDateTime.min())
+        return {
+            "agent_message_count": int((said.sender_role == "Agent").sum()),
+            "end_user_message_count": int((said.sender_role == "EndUser").sum()),
+            "average_agent_response_time": given(by_agent.mean()),
+            "max_agent_response_time": given(by_agent.max()),
+            "average_end_user_response_time": given(by_end_user.mean()),
+            "max_end_user_response_time": given(by_end_user.max()),
+            "service_rep_first_response_time": seconds(requested, given(written.min())),
+            "service_rep_accept_to_first_response_time": seconds(accepted, given(written.min())),
+        }
+
+    def _stored(self, session: str) -> Values:
+        rows = self.metrics[self.metrics.MessagingSessionId == session]
+        told = dict(zip(rows.MessagingSessionMetricType, rows.MessagingSessionMetricValue, strict=True))
+        return {stored(metric): given(told.get(metric)) for metric in METRIC_TYPES}
+
+
+def given(value: Any) -> Any:
+    """What pandas has for nothing, as None."""
+    return None if value is None or pd.isna(value) else value
+
+
+def seconds(start: Any, end: Any) -> float | None:
+    return None if start is None or end is None else (end - start).total_seconds()
+
+
+def differing(found: Values, expected: Values) -> Values:
+    """Keys whose values are not the same, to the millisecond."""
+    return {
+        key: (found.get(key), expected.get(key))
+        for key in found.keys() | expected.keys()
+        if not same(found.get(key), given(expected.get(key)))
+    }
+
+
+def same(found: Any, expected: Any) -> bool:
+    if found is None or expected is None or isinstance(expected, str):
+        return found is None and expected is None if found is None or expected is None else bool(found == expected)
+    return math.isclose(float(found), float(expected), abs_tol=0.0005)
+
+
+@pytest.mark.parametrize("kpi", [*BY_RECORD, *BY_ENTRY])
+def test_every_kpi_is_what_the_world_says(landed: Landed, kpi: str) -> None:
+    """For every session and call, the KPI computed by pandas from the world's truth."""
+    expected = dict(zip(landed.truth.day + " " + landed.truth.id, landed.truth[kpi], strict=True))
+
+    assert any(given(value) is not None for value in expected.values())
+    assert not differing(landed.column(SESSION_KPIS, kpi), expected)
+
+
+@pytest.mark.parametrize("metric", STORED_BY_V66)
+def test_what_salesforce_stored_stands_beside_it(landed: Landed, metric: str) -> None:
+    """The stored column has the value of the session's metrics record."""
+    expected = dict(zip(landed.truth.day + " " + landed.truth.id, landed.truth[stored(metric)], strict=True))
+
+    assert any(given(value) is not None for value in expected.values())
+    assert not differing(landed.column(SESSION_KPIS, stored(metric)), expected)
+
+
+def test_the_world_has_what_makes_kpis_hard(landed: Landed) -> None:
+    """Sessions that cross midnight, are open, transferred, abandoned, deflected or deleted, and transferred calls."""
+    truth = landed.truth
+    ended = truth.dropna(subset=["ended"])
+    midnight = [end.date().isoformat() != day for end, day in zip(ended.ended, ended.day, strict=True)]
+
+    assert any(midnight)
+    assert truth.ended.isna().any()
+    assert (truth.transfer_count > 0).any()
+    assert (truth.is_abandoned == True).any()  # noqa: E712  (pandas: None is neither)
+    assert (truth.is_deflected == True).any()  # noqa: E712
+    assert truth.deleted.any()
+    assert (truth[truth.channel == "Voice"].transfer_count > 0).any()
+
+
+def test_computed_metrics_agree_with_stored_ones(landed: Landed) -> None:
+    """The asset check passes: it compared every session that has ended, and none differs."""
+    ended = landed.project.lake.dataset(SESSION_KPIS, LANDED_DAYS).to_table(columns=["is_told_whole"])
+    told_whole = sum(ended["is_told_whole"].to_pylist())
+
+    assert landed.check.passed
+    assert told_whole > 0
+    assert landed.check.metadata["sessions_compared"].value == told_whole
+
+
+CHANNEL_KPIS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "interaction_count": len,
+    "ended_count": lambda rows: rows.ended.notna().sum(),
+    "accepted_count": lambda rows: rows.accepted.notna().sum(),
+    "abandoned_count": lambda rows: (rows.is_abandoned == True).sum(),  # noqa: E712
+    "deflected_count": lambda rows: (rows.is_deflected == True).sum(),  # noqa: E712
+    "contained_count": lambda rows: (rows.is_contained == True).sum(),  # noqa: E712
+    "deflection_rate": lambda rows: (rows.is_deflected == True).sum() / rows.is_deflected.notna().sum(),  # noqa: E712
+    "average_wait_seconds": lambda rows: rows.wait_seconds.astype(float).mean(),
+    "average_speed_to_answer_seconds": lambda rows: rows.speed_to_answer_seconds.astype(float).mean(),
+    "average_handle_seconds": lambda rows: rows.handle_seconds.astype(float).mean(),
+    "average_after_conversation_work_seconds": lambda rows: rows.after_conversation_work_seconds.astype(float).mean(),
+    "average_queue_wait_seconds": lambda rows: rows.queue_wait_seconds.astype(float).mean(),
+    "average_talk_seconds": lambda rows: rows.talk_seconds.astype(float).mean(),
+    "average_hold_seconds": lambda rows: rows.hold_seconds.astype(float).mean(),
+    "max_agent_response_time": lambda rows: rows.max_agent_response_time.astype(float).max(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("kpi", CHANNEL_KPIS)
+def test_a_channel_s_day_is_its_sessions_together(landed: Landed, kpi: str) -> None:
+    """By channel and day of creation, without what was deleted."""
+    kept = landed.truth[~landed.truth.deleted.astype(bool)]
+    expected = {
+        f"{day} {channel}": CHANNEL_KPIS[kpi](rows) for (day, channel), rows in kept.groupby(["day", "channel"])
+    }
+
+    assert not differing(landed.column(CHANNEL_DAILY_KPIS, kpi), expected)
+
+
+def test_a_channel_s_response_time_is_a_mean_of_responses(landed: Landed) -> None:
+    """A session of many responses weighs more than one of few."""
+    channels = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day", "channel"]]
+    responses = landed.replies.dropna().merge(channels, left_on="session", right_on="id")
+    expected: Values = responses.groupby(responses.day + " " + responses.channel).seconds.mean().to_dict()
+
+    found = landed.column(CHANNEL_DAILY_KPIS, "average_agent_response_time")
+
+    assert not differing({key: value for key, value in found.items() if value is not None}, expected)
+
+
+AGENT_KPIS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "work_count": len,
+    "interaction_count": lambda rows: rows.WorkItemId.nunique(),
+    "accepted_count": lambda rows: rows.AcceptDateTime.notna().sum(),
+    "abandoned_count": lambda rows: rows.AbandonedDateTime.notna().sum(),
+    "transferred_count": lambda rows: (rows.Status == "Transferred").sum(),
+    "average_speed_to_answer_seconds": lambda rows: rows.SpeedToAnswer.mean(),
+    "max_speed_to_answer_seconds": lambda rows: rows.SpeedToAnswer.max(),
+    "handle_seconds": lambda rows: rows.HandleTime.sum(min_count=1),
+    "average_handle_seconds": lambda rows: rows.HandleTime.mean(),
+    "after_conversation_work_seconds": lambda rows: rows.AfterConversationActualTime.sum(min_count=1),
+}
+
+
+@pytest.mark.parametrize("kpi", AGENT_KPIS)
+def test_an_agent_s_day_is_the_work_on_the_day_s_sessions(landed: Landed, kpi: str) -> None:
+    """By agent, queue and day on which the session or call was created; abandoned work has a row without agent."""
+    kept = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day"]]
+    works = landed.works.merge(kept, left_on="WorkItemId", right_on="id")
+    works["agent"] = works.UserId.fillna("none") + "/" + works.OriginalGroupId
+    expected = {f"{day} {agent}": AGENT_KPIS[kpi](rows) for (day, agent), rows in works.groupby(["day", "agent"])}
+
+    assert not differing(landed.column(AGENT_DAILY_KPIS, kpi), expected)
+
+
+def test_an_agent_s_response_time_is_the_agent_s_own(landed: Landed) -> None:
+    """In a session that was handed on, each agent's responses count for that agent alone."""
+    kept = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day"]]
+    means = landed.replies.dropna().merge(kept, left_on="session", right_on="id").groupby(["day", "agent"]).seconds
+    expected = {key: (count, total) for key, count, total in zip(means.groups, means.count(), means.sum(), strict=True)}
+
+    found: dict[tuple[str, str], tuple[int, float]] = {}
+    for row in landed.project.lake.dataset(AGENT_DAILY_KPIS, DAYS).to_table().to_pylist():
+        if row["agent_response_count"]:
+            key = (row["session_date"].date().isoformat(), row["agent_id"])
+            count, total = found.get(key, (0, 0.0))
+            mine = row["agent_response_count"]
+            found[key] = (count + mine, total + mine * row["average_agent_response_time"])
+
+    assert found.keys() == expected.keys()
+    assert all(found[key] == pytest.approx(expected[key], abs=0.001) for key in found)
