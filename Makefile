@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+EXAMPLES := $(VENV)/examples
 
-.PHONY: demo ui test strangers kills check format lint types contracts docs docs-check bench clean
+.PHONY: demo ui test strangers examples kills check format lint types contracts docs docs-check bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/conversation-pipeline demo
@@ -43,6 +44,9 @@ strangers: $(VENV)/.ready-strangers
 kills: $(VENV)/.ready-dev
 	$(BIN)/python -m conversation_pipeline_tests.pipeline.random_kills 50
 
+examples: $(EXAMPLES)/.ready
+	$(EXAMPLES)/bin/python -m pytest -m examples conversation_pipeline_tests/examples
+
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.saturation
 
@@ -60,6 +64,13 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 $(VENV)/.ready-strangers: $(VENV)/.ready-dev conversation_pipeline_tests/strangers/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		-r conversation_pipeline_tests/strangers/requirements.txt
+	@touch $@
+
+# An environment of its own: dbt-core wants an older pathspec than mypy.
+$(EXAMPLES)/.ready: $(VENV)/.ready examples/constraints.txt
+	@test -x $(EXAMPLES)/bin/python || $(PYTHON) -m venv $(EXAMPLES)
+	$(EXAMPLES)/bin/python -m pip install --quiet --disable-pip-version-check -c examples/constraints.txt \
+		-e '.[examples]' hypothesis pytest pytest-timeout pytest-xdist
 	@touch $@
 
 clean:
