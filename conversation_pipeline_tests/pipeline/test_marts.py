@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
 import pytest
 
-from conversation_pipeline.defs.assets.marts import METRICS_AGREE
+from conversation_pipeline.definitions import build_defs
+from conversation_pipeline.defs.assets.marts import METRICS_AGREE, metrics_agree, session_inputs
 from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES
 from conversation_pipeline.schemas.fields import column_name
 from conversation_pipeline.schemas.marts import (
     AGENT_DAILY_KPIS,
@@ -27,7 +32,10 @@ from conversation_pipeline.schemas.marts import (
     SESSION_KPIS,
     stored,
 )
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.settings import Settings, SettingsError
 from conversation_pipeline.simulator import Simulator
+from conversation_pipeline.storage import Lake
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
 
 DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(4)]
@@ -35,6 +43,7 @@ LANDED_DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in ra
 NEXT_MORNING = "2026-11-14T08:00:00+00:00"
 """Some who fell silent on the last of the days have not been timed out by then: their sessions are open."""
 
+LONG_PAST = "2024-03-20"
 MARTS = ("session_kpis", "agent_daily_kpis", "channel_daily_kpis")
 UPSTREAM = (*SPINE[: SPINE.index("messages")], "messaging_session_metrics", "agent_work", "queues")
 BY_RECORD = (
@@ -380,3 +389,127 @@ def test_an_agent_s_response_time_is_the_agent_s_own(landed: Landed) -> None:
 
     assert found.keys() == expected.keys()
     assert all(found[key] == pytest.approx(expected[key], abs=0.001) for key in found)
+
+
+def measured(**values: Any) -> pads.Dataset:
+    """A session that was told whole, as the mart has it."""
+    row = {"interaction_id": "0Mw1", "created_date": NOW, "is_told_whole": True} | values
+    return pads.dataset(pa.Table.from_pylist([row], SESSION_KPIS.schema))
+
+
+@pytest.mark.parametrize(
+    ("values", "agrees"),
+    [
+        pytest.param({"max_agent_response_time": 30.6, "stored_max_agent_response_time": 31}, True, id="rounded"),
+        pytest.param({"max_agent_response_time": 30.6, "stored_max_agent_response_time": 33}, False, id="time"),
+        pytest.param({"agent_message_count": 4, "stored_agent_message_count": 5}, False, id="count"),
+        pytest.param({"stored_max_agent_response_time": 0}, True, id="nothing stored as 0"),
+        pytest.param({"stored_max_agent_response_time": 12}, False, id="a response that was not read"),
+        pytest.param({"agent_message_count": 4}, True, id="not stored"),
+        pytest.param(
+            {"is_told_whole": False, "agent_message_count": 4, "stored_agent_message_count": 5},
+            True,
+            id="not told whole",
+        ),
+    ],
+)
+def test_metrics_that_differ_fail_the_check(values: dict[str, Any], agrees: bool) -> None:
+    """Counts have to be the same, times no more than a second apart; what is not known on both sides is let be."""
+    assert metrics_agree(measured(**values)).passed is agrees
+
+
+def test_the_check_says_how_many_differ_and_by_how_much() -> None:
+    """One sentence with the metric and the largest difference, as a warning that blocks nothing."""
+    result = metrics_agree(measured(agent_message_count=4, stored_agent_message_count=7))
+
+    assert result.description is not None
+    assert result.description.startswith("1 of 1 sessions differ: AgentMessageCount by at most 3")
+    assert result.severity is dg.AssetCheckSeverity.WARN
+
+
+def test_a_day_reads_no_more_days_than_its_sessions_reach_into(tmp_path: Path) -> None:
+    """A session that ends after midnight needs the entries of two days, and those stamped just before it began."""
+    lake = Lake(str(tmp_path))
+    midnight = datetime.combine(FIRST_DAY, time.min, UTC)
+    days = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in range(-3, 6)]
+    for day in days:
+        lake.replace(
+            CONVERSATION_ENTRIES, day, pa.RecordBatchReader.from_batches(CONVERSATION_ENTRIES.schema, []), run_id="r"
+        )
+    ends = {"id": "0Mw1", "created_date": midnight, "end_time": midnight + timedelta(hours=25)}
+    sessions = pa.Table.from_pylist([ends], MESSAGING_SESSIONS.schema)
+    lake.replace(MESSAGING_SESSIONS, DAYS[0], sessions.to_reader(), run_id="r")
+
+    read = session_inputs(lake, DAYS[0])["days_with_entries"]["day"].to_pylist()
+
+    assert read == [FIRST_DAY + timedelta(days=offset) for offset in (-1, 0, 1)]
+
+
+def no_settings() -> Settings:
+    raise SettingsError("nothing is set: the days begin long ago")
+
+
+@dataclass
+class Looks:
+    """What the sensor of the marts would request, look after look."""
+
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    definitions: dg.Definitions = field(default_factory=lambda: build_defs(no_settings))
+    cursor: Any = None
+
+    def landed(self, name: str, day: str | None = None) -> None:
+        self.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=day))
+
+    def requested(self, name: str) -> set[str]:
+        result = dg.evaluate_automation_conditions(
+            self.definitions, self.instance, asset_selection=dg.AssetSelection.groups("marts"), cursor=self.cursor
+        )
+        self.cursor = result.cursor
+        return {str(day) for day in result.get_requested_partitions(dg.AssetKey(name))}
+
+
+@pytest.fixture
+def looks() -> Iterator[Looks]:
+    looks = Looks()
+    assert not looks.requested("session_kpis")
+    yield looks
+    looks.instance.dispose()
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_only_the_day_whose_sessions_were_landed_is_refreshed(looks: Looks, mart: str) -> None:
+    """Of all days, also those long past, one is requested."""
+    looks.landed("messaging_sessions", LONG_PAST)
+
+    assert looks.requested(mart) == {LONG_PAST}
+
+
+def test_entries_refresh_the_days_that_may_reach_into_theirs(looks: Looks) -> None:
+    """A session lands on the day of its creation, up to a week before what was said last."""
+    looks.landed("conversation_entries", LONG_PAST)
+
+    week = {(datetime.fromisoformat(LONG_PAST) - timedelta(days=age)).date().isoformat() for age in range(8)}
+    assert looks.requested("session_kpis") == week
+
+
+def test_a_request_is_made_once(looks: Looks) -> None:
+    """The next look finds nothing new."""
+    looks.landed("voice_calls", LONG_PAST)
+    looks.requested("session_kpis")
+
+    assert not looks.requested("session_kpis")
+
+
+@pytest.mark.parametrize("snapshot", ["users", "queues", "messaging_channels"])
+def test_new_names_refresh_no_day(looks: Looks, snapshot: str) -> None:
+    """Each snapshot of users would otherwise ask for every day there is."""
+    looks.landed(snapshot)
+
+    assert not looks.requested("session_kpis")
+
+
+def test_the_sensor_starts_stopped() -> None:
+    """A user switches on what the org allows."""
+    sensor = build_defs(no_settings).get_sensor_def("marts_refresh")
+
+    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
