@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -306,3 +307,18 @@ def test_a_day_is_a_day(staging: Staging, day: str) -> None:
     """
     with pytest.raises(StorageError, match="YYYY-MM-DD"):
         staging.put("entries", day, ["c1"], b"x", fetched_at=MIDNIGHT)
+
+
+def test_an_arrow_stream_is_erased_by_what_stands_in_it(staging: Staging) -> None:
+    """
+    Texts of an Arrow column stand one after another, so no identifier has an end there; it is found all the same.
+    """
+    sink = pa.BufferOutputStream()
+    table = pa.table({"id": ["0889229a-7d52-4bdb-a8fe-e59a85060eb9", "359961f2-b6ce-4be5-af64-4c46f93b5161"]})
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    staging.put("entries", DAY, ["q", "0"], bytes(sink.getvalue()), fetched_at=MIDNIGHT)
+
+    [(_, held)] = staging.erase(["359961f2-b6ce-4be5-af64-4c46f93b5161"])
+
+    assert held == {"359961f2-b6ce-4be5-af64-4c46f93b5161"}
