@@ -103,6 +103,29 @@ def test_a_later_reading_serves_what_it_told(staging: Staging) -> None:
     assert (first.serves, second.serves) == (Window(WINDOW.start, noon), Window(noon, WINDOW.end))
 
 
+def test_no_instant_is_served_by_two_readings(staging: Staging) -> None:
+    """Whatever windows the readings of runs side by side have, in whatever order they were fetched."""
+    eight, nine = WINDOW.start + timedelta(hours=8), WINDOW.start + timedelta(hours=9)
+    windows = [WINDOW, Window(eight, WINDOW.end), Window(nine, WINDOW.end), Window(eight, WINDOW.end)]
+    for minutes, window in enumerate(windows):
+        stage_reading(staging, DATASET, reading([page(1)], at=AT + timedelta(minutes=minutes), window=window))
+    chain = sorted(held(staging), key=lambda one: one.fetched_at)
+
+    served = [one.serves for one in read_back({"one": chain}, staging) if one.serves is not None]
+
+    assert [one for one in served if one.start < one.end] == [Window(WINDOW.start, eight), Window(eight, WINDOW.end)]
+
+
+def test_a_torn_reading_supersedes_none(staging: Staging) -> None:
+    """A run was killed while it staged it: the one before is all there is."""
+    stage_reading(staging, DATASET, reading([page(1)]))
+    later = AT + timedelta(hours=1)
+    stage_reading(staging, DATASET, reading([page(9 * 2**20), page(9 * 2**20)], at=later))
+    staging.discard(staging.records(DATASET.name)[-1])
+
+    assert superseded(staging.records(DATASET.name), before=later + timedelta(days=1)) == []
+
+
 def test_a_reading_is_superseded_by_a_later_one_of_all_its_window(staging: Staging) -> None:
     """What was redacted upstream in between is not kept longer than it is wanted."""
     noon = WINDOW.start + timedelta(hours=12)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,19 +30,20 @@ from conversation_pipeline.defs.reporting import (
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entries import Drift, batches
-from conversation_pipeline.extract.entry_roads import EntryClient
 from conversation_pipeline.extract.estimate import Allowance
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.extract.work_list import Held, Need, Plan, Request, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import ConversationData
-from conversation_pipeline.salesforce.errors import ConversationUnreadable
+from conversation_pipeline.salesforce.errors import ConversationUnreadable, RecordUnavailable
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
 
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
 _LATELY = timedelta(days=1)
 """Salesforce may have lowered the length of its pages since."""
+_KNOWN_TO_ASK = 3  # conversations that were read before, to find out whether the road still is
+_LANDINGS = 5  # of a day, while runs beside this one stage more for it
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
@@ -61,7 +63,7 @@ class EntryLanding:
 @dataclass(frozen=True)
 class EntriesPull:
     """
-    What is staged for a run's days: which readings serve which conversation and day.
+    What a run's days need; the readings are staged.
 
     Attributes:
         asked_at: The org's clock when the pull began; raw answers are stamped by the same clock.
@@ -69,7 +71,6 @@ class EntriesPull:
     """
 
     asked_at: datetime
-    held: Mapping[tuple[str, str], tuple[Held[StagedReading], ...]]
     needs: tuple[Need, ...]
     pulls: tuple[Pull, ...]
     metadata: Metadata
@@ -85,10 +86,8 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         at(KillPoint.PULL_OPENED)
         work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
         told = _read(landing, work, days, now) if work.requests else _Told()
-        # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
-        final = _plan(landing, needs, days, now, dict.fromkeys(days, _EVER))
     if told.not_found:
-        if not final.held:
+        if not work.held and not told.read:
             _refuse_to_empty(landing, days, len(told.not_found))
         landing.log.warning(
             f"{dataset}: the org does not know {len(told.not_found):,} conversations of its own records"
@@ -100,7 +99,6 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         )
     return EntriesPull(
         now,
-        final.held,
         needs,
         pulls,
         {
@@ -119,6 +117,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
 class _Told:
     """What came of a work list, besides readings."""
 
+    read: int = 0
     not_found: list[str] = field(default_factory=list)
     unreadable: dict[str, ConversationUnreadable] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=dict)
@@ -140,8 +139,9 @@ def _read(landing: EntryLanding, work: Plan[StagedReading], days: Sequence[str],
         stage_reading(landing.staging, landing.road.dataset, reading)
         at(KillPoint.READING_STAGED)
         progress.step()
-    if told.unreadable and not progress.done:
-        _make_sure_of_the_road(client, work, told.unreadable)
+        told.read += 1
+    if not told.read:
+        _make_sure_of_the_road(landing, work, told)
     told.metadata = {
         "execution_users": len(client.users),
         "execution_users_set_aside": len(client.set_aside),
@@ -151,20 +151,27 @@ def _read(landing: EntryLanding, work: Plan[StagedReading], days: Sequence[str],
     return told
 
 
-def _make_sure_of_the_road(
-    client: EntryClient, work: Plan[StagedReading], unreadable: Mapping[str, ConversationUnreadable]
-) -> None:
+def _make_sure_of_the_road(landing: EntryLanding, work: Plan[StagedReading], told: _Told) -> None:
     """
-    Whatever was asked for was refused: is it these conversations, or everything? One that was read before tells.
+    Whatever was asked for was refused or not found: is it these conversations, or everything? Those that were read
+    lately tell.
 
     Raises:
-        ConversationUnreadable: it is refused as well, or nothing was ever read.
+        ConversationUnreadable: they are refused as well, or nothing was ever read.
+        PublishError: they are not found either.
     """
-    refusal = next(iter(unreadable.values()))
-    known = next((reading for readings in work.held.values() for reading in readings), None)
-    if known is None:
-        raise refusal
-    client.read(known.conversation_identifier, known.fetched_at - timedelta(seconds=1), known.fetched_at)
+    readings = sorted((chain[-1] for chain in work.held.values()), key=lambda one: one.fetched_at, reverse=True)
+    known = {one.conversation_identifier: one for one in readings if one.ref.longest_page}
+    if not known and told.unreadable:
+        raise next(iter(told.unreadable.values()))
+    client = landing.road.client(landing.org)
+    for number, (conversation, reading) in enumerate(islice(known.items(), _KNOWN_TO_ASK), start=1):
+        try:
+            client.read(conversation, reading.fetched_at - timedelta(seconds=1), reading.fetched_at)
+            return
+        except RecordUnavailable:  # one of them may have been erased
+            if number == min(len(known), _KNOWN_TO_ASK):
+                raise _knows_none(landing, len(told.not_found)) from None
 
 
 def _tell_before(landing: EntryLanding, work: Plan[StagedReading], allowance: Allowance) -> None:
@@ -196,25 +203,38 @@ def land_entries(landing: EntryLanding, pull: EntriesPull, day: str) -> Metadata
     nothing, or whose raw answers have passed their retention would else take its entries with it in silence. What is
     to be gone is erased on purpose, not by being out of sight.
     """
+    wanted = [need for need in pull.needs if need.day == day]
+    for _ in range(_LANDINGS):
+        staged = staged_for(landing, [day])
+        metadata = _land(landing, pull, day, wanted, staged)
+        # A run beside this one may have staged and landed more since: what is published last must be the newest.
+        if staged_for(landing, [day]) == staged:
+            break
+    landing.staging.close_pull(next(one for one in pull.pulls if one.day == day))
+    at(KillPoint.PULL_CLOSED)
+    return metadata | (pull.metadata if day == pull.pulls[0].day else {})
+
+
+def _land(
+    landing: EntryLanding, pull: EntriesPull, day: str, wanted: Sequence[Need], staged: Sequence[Staged]
+) -> Metadata:
     road, dataset = landing.road, landing.road.dataset
     drift = Drift()
     kept: set[str] = set()
-    wanted = [need for need in pull.needs if need.day == day]
-    serving = {need.conversation_identifier: pull.held.get((need.conversation_identifier, day)) for need in wanted}
+    # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
+    held = _plan(landing, wanted, [day], pull.asked_at, {day: _EVER}, staged).held
+    serving = {need.conversation_identifier: held.get((need.conversation_identifier, day)) for need in wanted}
     told = batches(read_back(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
-    rows = _with_kept(told, landing, day, kept)
-    waiting = sum(1 for need in wanted if serving[need.conversation_identifier] is None)
-    closed = _is_closed(wanted, serving, day, pull.asked_at)
-    receipt = landing.lake.replace(dataset, day, rows, run_id=landing.run_id, road=road.name)
-    landing.staging.close_pull(next(one for one in pull.pulls if one.day == day))
-    at(KillPoint.PULL_CLOSED)
+    receipt = landing.lake.replace(
+        dataset, day, _with_kept(told, landing, day, kept), run_id=landing.run_id, road=road.name
+    )
+    waiting = sum(1 for readings in serving.values() if readings is None)
     return {
         **receipt_metadata(receipt),
-        **(pull.metadata if day == pull.pulls[0].day else {}),
         "conversations": len(wanted) - waiting,
         "conversations_without_reading": waiting,
         "conversations_kept": len(kept),
-        "closed": closed,
+        "closed": _is_closed(wanted, serving, day, pull.asked_at),
         **drift_metadata(drift.seen),
     }
 
@@ -223,9 +243,12 @@ def _is_closed(
     wanted: Iterable[Need], serving: Mapping[str, tuple[Held[StagedReading], ...] | None], day: str, asked_at: datetime
 ) -> bool:
     """A day closes by itself: it has ended, and all its conversations have settled and were read since."""
-    return asked_at >= Window.of_day(day).end and all(
-        need.settled_at <= asked_at and serving[need.conversation_identifier] is not None for need in wanted
-    )
+
+    def is_read(need: Need) -> bool:
+        readings = serving[need.conversation_identifier]
+        return readings is not None and need.settled_at <= min(asked_at, readings[-1].fetched_at)
+
+    return asked_at >= Window.of_day(day).end and all(is_read(need) for need in wanted)
 
 
 def _with_kept(
@@ -281,10 +304,14 @@ def _refuse_to_empty(landing: EntryLanding, days: Sequence[str], not_found: int)
     """A wrong URL, a lost permission and an API switched off may all look like conversations that nobody knows."""
     there = (landing.lake.receipt(landing.road.dataset, day) for day in days)
     if not_found >= _TOO_MANY_UNKNOWN or any(receipt is not None and receipt.rows for receipt in there):
-        raise PublishError(
-            f"the {landing.road.api} knows none of the {not_found:,} conversations asked for (404): check "
-            f"{landing.road.look_at}"
-        )
+        raise _knows_none(landing, not_found)
+
+
+def _knows_none(landing: EntryLanding, not_found: int) -> PublishError:
+    return PublishError(
+        f"the {landing.road.api} knows none of the {not_found:,} conversations asked for (404): check "
+        f"{landing.road.look_at}"
+    )
 
 
 def _plan(

@@ -8,8 +8,8 @@ million entries takes no more memory than a short one. It counts once its last p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import overload
 
@@ -53,40 +53,42 @@ def held_readings(
 ) -> list[Held[StagedReading]]:
     """The readings of these conversations that are whole."""
     names = {staging.encode(conversation): conversation for conversation in conversations}
-    parts: dict[tuple[tuple[str, ...], datetime], dict[str, Staged]] = {}
-    for record in records:
-        if record.label[0] in names:
-            parts.setdefault((record.label[:4], record.fetched_at), {})[record.label[4]] = record
     return [
-        Held(
-            names[label[0]],
-            Window(from_milliseconds(int(label[1])), from_milliseconds(int(label[2]))),
-            fetched_at,
-            StagedReading(tuple(found[number] for number in sorted(found)), int(label[3])),
-        )
-        for (label, fetched_at), found in parts.items()
-        if len(found) == int(next(iter(found)).partition("-")[2])
+        replace(reading, conversation_identifier=names[reading.conversation_identifier])
+        for reading in _whole(record for record in records if record.label[0] in names)
     ]
 
 
 def superseded(records: Iterable[Staged], before: datetime) -> list[Staged]:
     """
-    Readings whose whole window was read again, with entries, before that time: they hold what nobody asks for any more,
-    words among it that were redacted upstream meanwhile. Later ones a run under way may still want.
+    Parts of readings whose whole window was read again, with entries, before that time: they hold what nobody asks for
+    any more, words among it that were redacted upstream meanwhile. Later ones a run under way may still want.
     """
-    by_conversation: dict[str, list[tuple[Window, Staged]]] = {}
-    for record in records:
-        window = Window(from_milliseconds(int(record.label[1])), from_milliseconds(int(record.label[2])))
-        by_conversation.setdefault(record.label[0], []).append((window, record))
+    by_conversation: dict[str, list[Held[StagedReading]]] = {}
+    for reading in _whole(records):
+        by_conversation.setdefault(reading.conversation_identifier, []).append(reading)
     return [
-        old
+        part
         for readings in by_conversation.values()
-        for window, old in readings
+        for old in readings
         if any(
-            old.fetched_at < new.fetched_at < before and int(new.label[3]) and later.covers(window)
-            for later, new in readings
+            old.fetched_at < new.fetched_at < before and new.ref.longest_page and new.window.covers(old.window)
+            for new in readings
         )
+        for part in old.ref.parts
     ]
+
+
+def _whole(records: Iterable[Staged]) -> Iterator[Held[StagedReading]]:
+    """Readings all of whose parts are there; their conversations are named as in labels."""
+    parts: dict[tuple[tuple[str, ...], datetime], dict[str, Staged]] = {}
+    for record in records:
+        parts.setdefault((record.label[:4], record.fetched_at), {})[record.label[4]] = record
+    for (label, fetched_at), found in parts.items():
+        if len(found) == int(next(iter(found)).partition("-")[2]):
+            window = Window(from_milliseconds(int(label[1])), from_milliseconds(int(label[2])))
+            ordered = tuple(found[number] for number in sorted(found))
+            yield Held(label[0], window, fetched_at, StagedReading(ordered, int(label[3])))
 
 
 def longest_page(records: Iterable[Staged], since: datetime) -> int:
@@ -104,16 +106,17 @@ def read_back(
         readings: By conversation, oldest first; see ``Plan.held``.
     """
     for _, chain in sorted(readings.items()):
-        for place, reading in enumerate(chain or ()):
-            later = (chain or ())[place + 1 :]
-            end = max(later[0].window.start, reading.window.start) if later else reading.window.end
-            yield ReadConversation(
-                reading.conversation_identifier,
-                _Pages(reading.ref.parts, staging),
-                reading.fetched_at,
-                reading.window,
-                serves=Window(reading.window.start, end),
+        told_from = datetime.max.replace(tzinfo=UTC)
+        served: list[ReadConversation] = []
+        for reading in reversed(chain or ()):
+            window = reading.window
+            serves = Window(window.start, max(window.start, min(window.end, told_from)))
+            told_from = min(told_from, window.start)
+            pages = _Pages(reading.ref.parts, staging)
+            served.append(
+                ReadConversation(reading.conversation_identifier, pages, reading.fetched_at, window, serves=serves)
             )
+        yield from reversed(served)
 
 
 class _Pages(Sequence[bytes]):

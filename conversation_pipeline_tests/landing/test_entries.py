@@ -1,0 +1,90 @@
+"""The entry roads' landing: what is published last is the newest, and an org that tells nothing empties nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from conversation_pipeline.defs.landing import ENTRY_ROADS, EntryLanding, land_entries, pull_entries
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.salesforce.limits import CONVERSATION_DATA
+from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
+from conversation_pipeline.storage import PublishError, Staging
+from conversation_pipeline_tests.conftest import NOW, Control, Project
+
+TODAY = "2026-11-13"
+ROAD = ENTRY_ROADS[0]
+WORK_LIST = (
+    "messaging_sessions",
+    "voice_calls",
+    "conversations",
+    "messaging_channels",
+    "users",
+    "conversation_activity",
+)
+At = Callable[[datetime], EntryLanding]
+
+
+@pytest.fixture
+def at(project: Project, control: Control) -> At:
+    """A landing at some time, with the work list of that time."""
+    control.post("limits", entry_requests=100_000)
+    project.rate = CONVERSATION_DATA.with_count(100_000)
+
+    def landing(now: datetime) -> EntryLanding:
+        control.post("clock", now=now.isoformat())
+        project.materialize("2026-11-10", TODAY, assets=(*RECORDS, CONVERSATION_ACTIVITY.name))
+        settings = project.settings()
+        org = Org(settings, retry=project.retry, rate=project.rate)
+        return EntryLanding(
+            ROAD, org, project.lake, Staging(settings.conversation_staging), "run", logging.getLogger("landing")
+        )
+
+    return landing
+
+
+def keys(project: Project) -> list[tuple[str, ...]]:
+    rows = project.rows(ROAD.dataset, TODAY).select(list(ROAD.dataset.key)).to_pylist()
+    return sorted(tuple(row.values()) for row in rows)
+
+
+def test_a_run_that_lands_late_does_not_undo_a_newer_one(project: Project, control: Control, at: At) -> None:
+    """Two runs read the same day; the one that was begun first is the last to publish."""
+    slow = at(NOW)
+    read_by_slow = pull_entries(slow, [TODAY])
+    quick = at(NOW + timedelta(days=1, hours=2))
+    land_entries(quick, pull_entries(quick, [TODAY]), TODAY)
+
+    land_entries(slow, read_by_slow, TODAY)
+
+    assert keys(project) == sorted(control.true_entries(TODAY))
+
+
+def test_a_road_that_finds_nothing_any_more_is_a_failure(project: Project, at: At) -> None:
+    """A wrong URL looks like conversations that nobody knows; one that was read before tells the difference."""
+    first = at(NOW)
+    land_entries(first, pull_entries(first, [TODAY]), TODAY)
+    project.environment["CONVERSATION_DATA_URL"] += "/elsewhere"
+    later = at(NOW + timedelta(hours=1))
+
+    with pytest.raises(PublishError, match="knows none of the"):
+        pull_entries(later, [TODAY])
+
+
+def test_a_day_is_closed_once_all_of_it_was_read_after_settling(control: Control, at: At) -> None:
+    """Not while an earlier reading stands in for one that the org did not tell."""
+    first = at(NOW)
+    read = pull_entries(first, [TODAY])
+    land_entries(first, read, TODAY)
+    settled = at(NOW + timedelta(days=1, hours=2))
+    due = next(need.conversation_identifier for need in read.needs if need.settled_at > NOW and need.readable)
+    control.post("faults", conversation_identifier=due, effect={"status": 404})
+
+    open_still = land_entries(settled, pull_entries(settled, [TODAY]), TODAY)
+    control.delete("faults")
+    closed = land_entries(settled, pull_entries(settled, [TODAY]), TODAY)
+
+    assert (open_still["closed"], closed["closed"]) == (False, True)
