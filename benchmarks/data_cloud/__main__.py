@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=10_000_000, help="by v3; the JSON APIs get a tenth of them")
     parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--modes", nargs="+", default=["v3", "query_sql", "v2"], choices=["v3", "query_sql", "v2"])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--rounds", type=int, default=1, help="each way so often, in turns; the least CPU counts")
     parser.add_argument("--folder", type=Path, help="keeps the pages, for more runs; by default a temporary folder")
     given = parser.parse_args()
@@ -70,7 +71,7 @@ def main() -> None:
             best: dict[str, dict[str, float]] = {}
             with served(result) as url:
                 for _ in range(given.rounds):
-                    for way in WAYS:
+                    for way in given.ways:
                         told = measured(way, result, url, folder)
                         if way not in best or told["cpu"] < best[way]["cpu"]:
                             best[way] = told
