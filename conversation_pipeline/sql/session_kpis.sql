@@ -322,7 +322,7 @@ select
     -- Contained: deflected, and the bot itself brought the session to its end [ours, from AgentType and EndedByType].
     case
         when ended_at is not null and agent_type = 'BotToAgent' then false
-        when ended_at is not null and agent_type = 'Bot' and ended_by_type is not null then ended_by_type = 'Bot'
+        when ended_at is not null and agent_type = 'Bot' then ended_by_type = 'Bot'
     end as is_contained,
 
     queue_wait_seconds,

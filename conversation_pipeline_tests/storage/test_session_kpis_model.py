@@ -126,6 +126,11 @@ def test_without_a_response_there_is_no_response_time() -> None:
     assert (found["agent_message_count"], found["average_agent_response_time"]) == (0, None)
 
 
+def test_a_session_in_which_nobody_wrote_has_no_messages() -> None:
+    """Its events tell that it was read to its end: the count is none, not unknown."""
+    assert kpis(session(), said("System", 70, entry_type="SessionStatusChanged"))["agent_message_count"] == 0
+
+
 @pytest.mark.parametrize(
     ("interaction", "entry", "days"),
     [
