@@ -3,7 +3,8 @@ Erasure: whom the org has deleted for good leaves the lake and the staging area 
 
 The feed is ``conversation_api_log``; the dataset ``erasures`` is the record. What is to go is put on record first, for
 the rows that tell whose a conversation was go too; then it is removed; then the record says so. A replay that was
-killed is so done again, and what comes back later (a slow run, an old archive) is removed by the next one.
+killed is so done again, and what comes back later (a slow run, an old archive) is removed by the next one: each looks
+for everybody on record, in the lake and in what was staged since the one before.
 """
 
 from __future__ import annotations
@@ -220,13 +221,15 @@ def replay(lake: Lake, staging: Staging, datasets: Sequence[Dataset], *, run_id:
     before = {erasure.id: erasure for erasure in on_record(lake)}
     log = completed(lake)
     new = [it for it in log if it.entity_type in ENTITY_TYPES and it.id not in before]
-    planned = _with_what_goes(lake, [*before.values(), *new])
+    grown = _with_what_goes(lake, [*before.values(), *new])
+    planned = [it if it == before.get(it.id) else replace(it, replayed_at=None) for it in grown]
     _write(lake, planned, run_id)
     searched = (*datasets, REMEMBERED_END_USERS)
     rows = [one for dataset in searched for one in _remove(lake, dataset, _together(planned), run_id)]
-    due = [it for it in planned if it.replayed_at is None or it != before.get(it.id) or _of(it, rows)]
-    answers = [_Removed(it.dataset, it.day, owners) for it, owners in staging.erase(_together(due))]
-    done = [_done(it, rows, answers, run_id) if it in due else it for it in planned]
+    due = [it for it in planned if it.replayed_at is None or _of(it, rows)]
+    staged = staging.erase(_together(planned), again=not due)
+    answers = [_Removed(it.dataset, it.day, owners) for it, owners in staged]
+    done = [_done(it, rows, answers, run_id) if it in due or _of(it, answers) else it for it in planned]
     return Replay(
         receipt=_write(lake, done, run_id),
         on_record=len(done),

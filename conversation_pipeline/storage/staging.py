@@ -27,7 +27,10 @@ from conversation_pipeline.storage.store import Store
 
 SUFFIX = ".json.zst"
 MARKER = "pull.json"
+SEARCHED = "erasures/.searched"
+"""Tells when all that was staged had last been searched for the erased; hidden, for it is no answer."""
 
+_LONGEST_WRITE = timedelta(hours=1)  # a file may be as much older than its place, or its store's clock behind ours
 _SEPARATOR = "~"
 _LONGEST_PART = 64
 # What a file name may hold (255 bytes on every file system in use) less separators, time, digest and suffix.
@@ -197,7 +200,7 @@ class Staging:
         names = self._store.names("")
         return max((_staged(name).fetched_at for name in names if name.endswith(SUFFIX)), default=None)
 
-    def erase(self, identifiers: Collection[str]) -> list[tuple[Staged, frozenset[str]]]:
+    def erase(self, identifiers: Collection[str], *, again: bool = False) -> list[tuple[Staged, frozenset[str]]]:
         """
         Remove every record that holds one of these identifiers, in its label or in its body, whatever else it
         holds; a pull that lacks one asks for it again.
@@ -205,16 +208,25 @@ class Staging:
         Args:
             identifiers: Record ids of 18 characters (bodies may have their first 15) and identifiers of other
                 kinds, such as conversation identifiers.
+            again: All of them were looked for before: bodies are opened only of records written since then, or whose
+                label holds one.
 
         Returns:
             What was removed, each with the identifiers that it held.
         """
         if not identifiers:
             return []
+        began = datetime.now(UTC)
+        unseen_since = self._searched_until() if again else _EPOCH
         wanted = _Wanted(identifiers)
         removed = []
-        for record in [_staged(name) for name in self._store.names("") if name.endswith(SUFFIX)]:
+        for name, written in sorted(self._store.written("").items()):
+            if not name.endswith(SUFFIX):
+                continue
+            record = _staged(name)
             held = wanted.in_label(record.label)
+            if not held and written < unseen_since:
+                continue
             try:
                 held |= wanted.in_body(self.read(record))
             except StagingError:
@@ -223,7 +235,19 @@ class Staging:
             if held:
                 self.discard(record)
                 removed.append((record, held))
+        with self._store.draft(SEARCHED) as draft:
+            draft.path.write_text(began.isoformat())
+            draft.sync()
+            draft.publish()
         return removed
+
+    def _searched_until(self) -> datetime:
+        """What was written before has been searched."""
+        try:
+            with self._store.open(SEARCHED) as file:
+                return datetime.fromisoformat(file.read().decode()) - _LONGEST_WRITE
+        except FileNotFoundError:
+            return _EPOCH
 
     def _time(self, name: str, now: datetime) -> datetime:
         """When it was fetched or begun; just now, if it has gone meanwhile."""

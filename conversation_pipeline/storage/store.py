@@ -104,10 +104,14 @@ class Store:
         """
         Names of all finished files in a folder and those below it, sorted; none where there is no folder.
         """
+        return sorted(self.written(folder))
+
+    def written(self, folder: str) -> dict[str, datetime]:
+        """When each of these files was written, by the clock of the disk or store (UTC). Opens no file."""
         selector = pafs.FileSelector(self.path(folder), recursive=True, allow_not_found=True)
-        files = [info.path for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File]
-        names = [path.removeprefix(f"{self._root}/") for path in files]
-        return sorted(name for name in names if "/." not in name)
+        files = [info for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File]
+        times = {info.path.removeprefix(f"{self._root}/"): info.mtime for info in files}
+        return {name: time for name, time in times.items() if "/." not in name}
 
     def delete(self, name: str) -> None:
         """Remove a file; it may be gone already."""

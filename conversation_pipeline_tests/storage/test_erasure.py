@@ -288,6 +288,23 @@ def test_what_comes_back_is_removed_again(house: House) -> None:
     assert counts(row["rows_removed"])["entries_conversation_data"] == 5
 
 
+@pytest.mark.parametrize(
+    ("label", "body"), [([ANNAS, "1", "2", "3"], "said by Anna"), (["page", "1"], f'[{{"Id": "{ANNAS_SESSION}"}}]')]
+)
+def test_what_is_staged_later_is_removed_too(house: House, label: list[str], body: str) -> None:
+    """A slow run that stages an answer after the replay, and is killed, brings no row back: the answer goes all the
+    same, and the record counts it."""
+    house.asked_to_erase(ANNA)
+    house.replay()
+    house.stage("messaging_sessions", label, body)
+
+    again = house.replay()
+
+    [row] = house.lake.read(ERASURES, None).to_pylist()
+    assert house.staged() == set()
+    assert again.answers == counts(row["answers_removed"]) == {"messaging_sessions": 1}
+
+
 def test_who_it_was_is_remembered(house: House) -> None:
     """The org's deletion takes sessions and calls along; read again before the replay, those days tell nothing."""
     remember(house.lake, run_id="before")
