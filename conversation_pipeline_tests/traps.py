@@ -188,8 +188,7 @@ ENTRIES = {
         "HTML entities in Connect's texts",
         (
             _CONNECT + "text_comes_as_it_was_written",
-            _ENTRIES + "entities_of_connect_are_read_once_if_they_are_there",
-            _ENTRIES + "entities_are_read_once_only",
+            _ENTRIES + "entities_in_connect_s_texts_are_counted",
         ),
     ),
     5: Trap(

@@ -816,7 +816,7 @@ def test_identifiers_beyond_those_held_in_memory_are_known() -> None:
     assert seen.add(["e500000", "with\0more", "with\0nothing"]) == ["with\0more"]
 
 
-def connect_entry(text: Any = "It&#39;s &lt;here&gt; &amp; now", **members: Any) -> Row:
+def connect_entry(text: Any, **members: Any) -> Row:
     """An entry as Connect sends it: seven properties."""
     return {
         "clientDuration": 0,
@@ -829,11 +829,9 @@ def connect_entry(text: Any = "It&#39;s &lt;here&gt; &amp; now", **members: Any)
     } | members
 
 
-def connect_row(told: Row, *, html_escaped: bool = False, drift: Drift | None = None) -> Row:
+def connect_row(told: Row, *, drift: Drift | None = None) -> Row:
     reading = ReadConversation("conversation", (page(told),), FETCHED_AT)
-    [batch] = batches(
-        [reading], DAY, ENTRIES_CONNECT, road="connect", drift=drift or Drift(), html_escaped=html_escaped
-    )
+    [batch] = batches([reading], DAY, ENTRIES_CONNECT, road="connect", drift=drift or Drift())
     [only] = batch.to_pylist()
     return only
 
@@ -873,16 +871,19 @@ def test_an_entry_of_connect_without_text_has_no_type(text: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("html_escaped", "text"), [(True, "It's <here> & now"), (False, "It&#39;s &lt;here&gt; &amp; now")]
+    ("text", "counted"),
+    [
+        ("It&#39;s", 1),
+        ("&lt;here&gt; &amp; &quot;there&quot;", 1),
+        ("salt & pepper; A&B; &c", 0),
+    ],
 )
-def test_entities_of_connect_are_read_once_if_they_are_there(html_escaped: bool, text: str) -> None:
-    """Only who asked knows whether entities are the service's or the customer's."""
-    assert connect_row(connect_entry(), html_escaped=html_escaped)["text"] == text
+def test_entities_in_connect_s_texts_are_counted(text: str, counted: int) -> None:
+    """They were asked to be left out; a text is kept as it came, for a customer may have written them."""
+    drift = Drift()
 
-
-def test_entities_are_read_once_only() -> None:
-    """A customer who wrote an entity sees that entity."""
-    assert connect_row(connect_entry("&amp;lt;"), html_escaped=True)["text"] == "&lt;"
+    assert connect_row(connect_entry(text), drift=drift)["text"] == text
+    assert drift.seen["text with HTML entities"] == counted
 
 
 def test_batches_are_handed_on_as_they_fill() -> None:

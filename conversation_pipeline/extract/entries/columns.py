@@ -8,7 +8,7 @@ counted as drift.
 
 from __future__ import annotations
 
-import html
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,7 +62,6 @@ def batches(
     *,
     road: str,
     drift: Drift,
-    html_escaped: bool = False,
     rows_a_batch: int = 8192,
 ) -> Iterator[pa.RecordBatch]:
     """
@@ -74,15 +73,13 @@ def batches(
 
     Args:
         road: ``connect`` for entries that are texts alone; any other tells its entries with payloads.
-        html_escaped: Connect's texts hold HTML entities, as they do unless the request said
-            ``X-Chatter-Entity-Encoding: false``; they are read as characters.
     """
     waiting = _Waiting(dataset)
     for reading in readings:
         for kept in _kept(reading, window, rows_a_batch):
             identifiers, received, entries, noted = zip(*kept, strict=True)
             notes = [note for some in noted for note in some]
-            told = _told_by_connect(entries, html_escaped) if road == CONNECT else _told_by_payload(entries, notes)
+            told = _told_by_connect(entries, notes) if road == CONNECT else _told_by_payload(entries, notes)
             when = {"entry_identifier": identifiers, "transcripted_timestamp": received}
             origin = _origin(reading, road, len(kept))
             waiting.add(len(kept), {**when, **_told_by_wrapper(entries, notes), **told, **origin})
@@ -206,18 +203,26 @@ def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
     }
 
 
-def _told_by_connect(entries: Sequence[Entry], escaped: bool) -> _Columns:
+_HTML_ENTITY = re.compile("&(?:#39|amp|quot|lt|gt);")
+"""What Connect makes of characters that HTML gives a meaning."""
+
+
+def _told_by_connect(entries: Sequence[Entry], notes: Notes) -> _Columns:
     """
     Connect tells no types and no visibility; a text is there for static content of text type alone (Conversation
     Entry, Connect REST API), so that is what an entry with a text is.
+
+    Texts are left as they came: whether an entity is the service's, which was asked to send none
+    (``X-Chatter-Entity-Encoding: false``), or a customer's own, no text tells. They are counted.
     """
     told = (as_string(entry.message_text) for entry in entries)
     texts = [text if text and text.strip() else None for text in told]
+    notes += ["text with HTML entities" for text in texts if text and _HTML_ENTITY.search(text)]
     return {
         "entry_type": [text and "Message" for text in texts],
         "message_type": [text and "StaticContentMessage" for text in texts],
         "format_type": [text and "Text" for text in texts],
-        "text": [html.unescape(text) if text and escaped else text for text in texts],
+        "text": texts,
     }
 
 
