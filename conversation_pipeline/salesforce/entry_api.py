@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from conversation_pipeline.salesforce.bodies import Bodies
 from conversation_pipeline.salesforce.connection import Answer, Connection, Retry
 from conversation_pipeline.salesforce.errors import (
     AuthenticationError,
@@ -92,7 +93,7 @@ class Reading:
     conversation_identifier: str
     start: datetime
     end: datetime
-    bodies: tuple[bytes, ...]
+    bodies: Sequence[bytes]
     fetched_at: datetime
     entries: int
     longest_page: int
@@ -102,7 +103,7 @@ class Told:
     """Gathers the pages of one reading."""
 
     def __init__(self) -> None:
-        self._bodies: list[bytes] = []
+        self._bodies = Bodies()
         self._seen: set[str | bytes] = set()
         self._answered_at: list[datetime] = []
         self._longest_page = 0
@@ -122,7 +123,7 @@ class Told:
             conversation_identifier=conversation_identifier,
             start=start,
             end=end,
-            bodies=tuple(self._bodies),
+            bodies=self._bodies,
             fetched_at=min(self._answered_at),
             entries=len(self._seen),
             longest_page=self._longest_page,

@@ -17,14 +17,7 @@ from conversation_pipeline_tests.conftest import NOW, Control, Project
 
 TODAY = "2026-11-13"
 ROAD = ENTRY_ROADS[0]
-WORK_LIST = (
-    "messaging_sessions",
-    "voice_calls",
-    "conversations",
-    "messaging_channels",
-    "users",
-    "conversation_activity",
-)
+RECORDS = ("messaging_sessions", "voice_calls", "conversations", "messaging_channels", "users")
 At = Callable[[datetime], EntryLanding]
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from conversation_pipeline.defs.live import JOB, days_that_go_on
+from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.windows import Window, to_milliseconds
 from conversation_pipeline.extract.work_list import OVERLAP
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA
@@ -141,6 +143,40 @@ def test_the_schedule_asks_for_today_and_for_yesterday_until_it_has_settled() ->
     assert [day.isoformat() for day in days_that_go_on(midnight - timedelta(minutes=5))] == [TODAY]
     assert [day.isoformat() for day in days_that_go_on(midnight)] == [TODAY, "2026-11-14"]
     assert [day.isoformat() for day in days_that_go_on(midnight + timedelta(hours=4))] == ["2026-11-14"]
+
+
+def requested(project: Project, at: datetime) -> list[tuple[list[str], str, str]]:
+    """What the schedule asks for at some time: assets (none for all), first and last day."""
+    schedule = project.definitions().resolve_schedule_def(JOB)
+    org = Org(project.settings(), retry=project.retry)
+    given = {"lake": project.lake, "salesforce": org}
+    with (
+        dg.DagsterInstance.local_temp() as instance,
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=at, resources=given) as context,
+    ):
+        asked = schedule.evaluate_tick(context).run_requests or []
+    return [
+        (
+            [key.to_user_string() for key in request.asset_selection or ()],
+            request.tags["dagster/asset_partition_range_start"],
+            request.tags["dagster/asset_partition_range_end"],
+        )
+        for request in asked
+    ]
+
+
+def test_the_schedule_asks_for_older_sessions_that_changed(live: Project, control: Control) -> None:
+    """Somebody wrote into a session of an earlier day: its day's sessions are read again, and no other day's."""
+    later = NOW + timedelta(hours=3)
+    at(control, later)
+    before = requested(live, later + timedelta(hours=1))
+    session = live.rows(MESSAGING_SESSIONS, "2026-11-11").to_pylist()[0]["id"]
+    control.post("records", update=[{"Id": session, "Status": "Active"}])
+
+    after = requested(live, later)
+
+    assert before == [([], TODAY, TODAY)]
+    assert ([MESSAGING_SESSIONS.name], "2026-11-11", "2026-11-11") in after
 
 
 def metadata_of(project: Project) -> dict[str, Any]:
