@@ -17,6 +17,7 @@ import queue
 import re
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, suppress
@@ -51,6 +52,9 @@ The list is a call more (or one for every five pages, as documented), and each p
 for the headers of the one before. Of few pages a call more weighs more than that wait.
 """
 
+RENEW_AFTER = 60.0
+"""Seconds after which a run tells again that it is still at its jobs."""
+
 SHORTEST_WINDOW = timedelta(hours=1)
 """A window this short that still takes the org too long is not split any further."""
 
@@ -77,7 +81,9 @@ class BulkRoad:
         bulk: Query jobs of the org.
         notes: Where job ids are kept.
         scratch: Folder for large result pages on their way; the system's temporary folder by default.
-        resume_within: A job begun longer ago is not gone on with.
+        resume_within: A job begun longer ago is not gone on with, and one that its run was not seen at for as long
+            is ended.
+        renew_after: Seconds after which a run tells again that it is still at its jobs.
         drift: Columns that came and were not asked for, by how many pages; complete when ``land`` returns.
     """
 
@@ -85,7 +91,9 @@ class BulkRoad:
     notes: Notes
     scratch: Path | None = None
     resume_within: timedelta = RESUME_WITHIN
+    renew_after: float = RENEW_AFTER
     drift: Counter[str] = field(default_factory=Counter)
+    _renewed: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def land(
         self, selection: Selection, days: Sequence[str] | None, into: Callable[[Iterator[pa.RecordBatch], int], T]
@@ -109,6 +117,7 @@ class BulkRoad:
             IncompleteAnswer: pages and job do not add up, or a page is no CSV of what was asked for.
             SalesforceError: any other. Jobs stay, and a run within ``resume_within`` goes on with them.
         """
+        self._renewed.clear()
         self._tidy()
         for restart in range(_RESTARTS + 1):
             jobs = [job for window in windows_of(days) for job in self._complete(selection, window)]
@@ -150,8 +159,13 @@ class BulkRoad:
         """The complete job that a killed run had begun, where there is one."""
         if not note.get("job_id"):
             return None
+        if _since(note, "started_at") > self.resume_within:
+            self._end(name, note)
+            return None
         try:
-            return self.bulk.wait(self.bulk.status(note["job_id"]))
+            job = self.bulk.status(note["job_id"])
+            self._renew(name)
+            return self.bulk.wait(job, self._renew)
         except (LocatorLost, JobFailed):
             self.notes.remove(name)
             return None
@@ -160,13 +174,14 @@ class BulkRoad:
         sobject = str(dataset.sobject)
         left = self.notes.read(name)
         if left is not None:  # a run died between asking for a job and noting its id
-            self.bulk.end_orphans(sobject, all_rows=True, within=_age(left), held=self._held())
+            self.bulk.end_orphans(sobject, all_rows=True, within=_since(left, "started_at"), held=self._held)
         self._note(name, dataset)
-        job = self.bulk.create(query, sobject, all_rows=True, held=self._held())
+        job = self.bulk.create(query, sobject, all_rows=True, held=self._held)
         at(KillPoint.BULK_JOB_CREATED)
         self._note(name, dataset, job_id=job.id)
+        self._renew(name)
         try:
-            return self.bulk.wait(job)
+            return self.bulk.wait(job, self._renew)
         except (WindowTooLarge, JobFailed):
             self.notes.remove(name)
             raise
@@ -178,17 +193,30 @@ class BulkRoad:
     def _held(self) -> Collection[str]:
         return {note["job_id"] for note in self.notes.all().values() if note.get("job_id")}
 
+    def _renew(self, *more: str) -> None:
+        """Other runs take a job for left behind when nobody was seen at it for long, so tell that somebody is."""
+        for name in more:
+            self._renewed[name] = -self.renew_after
+        now = time.monotonic()
+        for name in [name for name, renewed in self._renewed.items() if now - renewed >= self.renew_after]:
+            self._renewed[name] = now
+            if note := self.notes.read(name):
+                self.notes.write(name, note | {"seen_at": datetime.now(UTC).isoformat()})
+
     def _tidy(self) -> None:
         """End what runs left behind that nobody came back for. Costs no request where there is nothing."""
         for name, note in self.notes.all().items():
-            if _age(note) <= self.resume_within:
-                continue
-            if note.get("job_id"):
-                with suppress(LocatorLost):
-                    self.bulk.discard(self.bulk.status(note["job_id"]))
-            elif not note.get("split"):
-                self.bulk.end_orphans(str(note["sobject"]), all_rows=True, within=_age(note), held=self._held())
-            self.notes.remove(name)
+            if _since(note, "seen_at" if "seen_at" in note else "started_at") > self.resume_within:
+                self._end(name, note)
+
+    def _end(self, name: str, note: dict[str, Any]) -> None:
+        if note.get("job_id"):
+            with suppress(LocatorLost):
+                self.bulk.discard(self.bulk.status(note["job_id"]))
+        elif not note.get("split"):
+            within = _since(note, "started_at")
+            self.bulk.end_orphans(str(note["sobject"]), all_rows=True, within=within, held=self._held)
+        self.notes.remove(name)
 
     def _batches(self, jobs: Sequence[_Kept], selection: Selection) -> Iterator[pa.RecordBatch]:
         with tempfile.TemporaryDirectory(prefix="conversation-pipeline-bulk-", dir=self.scratch) as folder:
@@ -197,7 +225,9 @@ class BulkRoad:
                 read = self.bulk.pages(job.job, Path(folder), parallel=parallel)
                 with closing(cast(Generator[ResultPage], read)) as pages:
                     for page in pages:
-                        yield from self._page(page, selection, Path(folder))
+                        for batch in self._page(page, selection, Path(folder)):
+                            self._renew()
+                            yield batch
                         at(KillPoint.BULK_PAGE_READ)
         _give_back()
 
@@ -377,8 +407,8 @@ def _name(dataset: Dataset, query: str) -> str:
     return f"{dataset.name}-{hashlib.sha256(query.encode()).hexdigest()[:16]}"
 
 
-def _age(note: dict[str, Any]) -> timedelta:
-    return max(datetime.now(UTC) - datetime.fromisoformat(note["started_at"]), timedelta(0))
+def _since(note: dict[str, Any], instant: str) -> timedelta:
+    return max(datetime.now(UTC) - datetime.fromisoformat(note[instant]), timedelta(0))
 
 
 def _read_as(field: Field) -> pa.DataType:

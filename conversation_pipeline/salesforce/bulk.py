@@ -47,6 +47,7 @@ from conversation_pipeline.salesforce.quotas import RESTART_REST, Claim, QuotaTi
 
 _T = TypeVar("_T")
 _Body = IO[bytes]
+_Held = Callable[[], Collection[str]]
 
 
 class JobState(StrEnum):
@@ -170,7 +171,7 @@ class Bulk:
     def _jobs(self) -> str:
         return f"/services/data/v{self.api_version}/jobs/query"
 
-    def create(self, soql: str, sobject: str, *, all_rows: bool, held: Collection[str] = ()) -> QueryJob:
+    def create(self, soql: str, sobject: str, *, all_rows: bool, held: _Held = tuple) -> QueryJob:
         """
         Begin a job. Where the answer is lost the job may be there: it is looked for, and ended, before another
         is begun.
@@ -179,7 +180,7 @@ class Bulk:
             soql: Without ``ORDER BY`` and ``LIMIT``, which switch PK chunking off.
             sobject: The object that it asks for.
             all_rows: queryAll, which also returns soft-deleted and archived records.
-            held: Ids of jobs that other runs know as theirs, and which are not to be ended.
+            held: Tells the ids of jobs that runs know as theirs by now, and which are not to be ended.
 
         Raises:
             BulkUnavailable: Bulk does not take this object or these columns; ask by REST query.
@@ -215,12 +216,13 @@ class Bulk:
         with lease:
             return self.connection.send("POST", self._jobs, job, extensions={"lease": lease, "claims": claims})
 
-    def end_orphans(
-        self, sobject: str, *, all_rows: bool, within: timedelta, held: Collection[str] = ()
-    ) -> list[QueryJob]:
+    def end_orphans(self, sobject: str, *, all_rows: bool, within: timedelta, held: _Held = tuple) -> list[QueryJob]:
         """
         End the jobs that a request without an answer, or a run that died, may have left behind: of this object
         and operation, not ended yet, begun within that time before now by the service's clock, and nobody's.
+
+        A run that begins one at this very moment knows its id a little later than the service does. So who holds
+        which is asked after the jobs are listed, and, of those that are nobody's, ``Polling.longest`` later again.
         """
         operation = "queryAll" if all_rows else "query"
         found, now = self._listed()
@@ -228,11 +230,13 @@ class Bulk:
         orphans = [
             job
             for job in found
-            if (job.object, job.operation) == (sobject, operation)
-            and not job.ended
-            and job.created_at >= since
-            and job.id not in held
+            if (job.object, job.operation) == (sobject, operation) and not job.ended and job.created_at >= since
         ]
+        for wait in (0.0, self.polling.longest):
+            if orphans:
+                time.sleep(wait)
+                theirs = held()
+                orphans = [job for job in orphans if job.id not in theirs]
         for job in orphans:
             self.discard(job)
         return orphans
@@ -248,9 +252,13 @@ class Bulk:
             raise LocatorLost(f"query job {job_id} is gone; begin another", code=error.code, status=404) from error
         return job
 
-    def wait(self, job: QueryJob) -> QueryJob:
+    def wait(self, job: QueryJob, looking: Callable[[], object] = lambda: None) -> QueryJob:
         """
         The job once it is complete.
+
+        Args:
+            job: As it was seen last.
+            looking: Called before each look at it.
 
         Raises:
             WindowTooLarge: the query takes the org too long; ask for less at once. The job is deleted.
@@ -269,6 +277,7 @@ class Bulk:
                     "been aborted: run it again when the org is less busy, or for fewer days"
                 )
             time.sleep(wait)
+            looking()
             job = self.status(job.id)
         if job.state == JobState.JOB_COMPLETE:
             return job

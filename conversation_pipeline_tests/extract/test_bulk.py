@@ -377,6 +377,71 @@ def test_an_old_job_is_not_gone_on_with(org: Org, tmp_path: Path) -> None:
     assert (road.bulk.jobs(), road.notes.all()) == ([], {})
 
 
+def test_a_job_that_its_run_is_still_at_is_left_alone(org: Org, tmp_path: Path) -> None:
+    """However long ago another run began it: that run was seen at it lately."""
+    road = road_of(org, tmp_path)
+    live = road.bulk.create("SELECT Id FROM MessagingSession", "MessagingSession", all_rows=True)
+    now = datetime.now(UTC)
+    begun, seen = (now - timedelta(hours=2)).isoformat(), (now - timedelta(minutes=2)).isoformat()
+    note = {"started_at": begun, "seen_at": seen, "sobject": "MessagingSession", "job_id": live.id}
+    road.notes.write("messaging_sessions-other", note)
+
+    road.land(selected(org), DAYS, rows_of)
+
+    assert [job.id for job in road.bulk.jobs()] == [live.id]
+    assert road.notes.all() == {"messaging_sessions-other": note}
+
+
+def test_a_run_tells_that_it_is_still_at_its_job(org: Org, tmp_path: Path) -> None:
+    """While pages come in the job's note says again and again when its run was seen."""
+    org.control.post("switches", bulk_page_rows=5)
+    road = road_of(org, tmp_path, renew_after=0.0)
+    seen: list[str] = []
+
+    def into(batches: Iterator[pa.RecordBatch], promised: int) -> None:
+        for _ in batches:
+            seen.extend(note["seen_at"] for note in road.notes.all().values())
+
+    road.land(selected(org), DAYS, into)
+
+    assert len(set(seen)) > 1
+
+
+def test_a_run_tells_that_it_waits_for_its_job(org: Org, tmp_path: Path) -> None:
+    """Each look at the job may renew its note, also that of a job which was complete before."""
+    org.control.post("switches", bulk_after_polls=3)
+    road = road_of(org, tmp_path, renew_after=0.0)
+    written: list[str] = []
+
+    class Watched(Notes):
+        def write(self, name: str, note: dict[str, Any]) -> None:
+            written.append(note.get("seen_at", ""))
+            super().write(name, note)
+
+    road.notes = Watched(str(tmp_path / "staging"), "bulk-jobs")
+    road.land(selected(org), DAYS, lambda batches, promised: None)
+
+    assert len({seen_at for seen_at in written if seen_at}) >= 3
+
+
+def test_a_job_seen_lately_but_begun_long_ago_is_not_gone_on_with(org: Org, tmp_path: Path) -> None:
+    """A run that was killed after hours of waiting leaves rows of hours ago: its job is ended, another asked."""
+
+    def broken(batches: Iterator[pa.RecordBatch], promised: int) -> None:
+        raise TransientError("the disk was full")
+
+    road = road_of(org, tmp_path)
+    with pytest.raises(TransientError):
+        road.land(selected(org), DAYS, broken)
+    for name, note in road.notes.all().items():
+        road.notes.write(name, note | {"started_at": (datetime.now(UTC) - timedelta(hours=2)).isoformat()})
+
+    road.land(selected(org), DAYS, rows_of)
+
+    assert org.seen().count("create") == 2
+    assert (road.bulk.jobs(), road.notes.all()) == ([], {})
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,39 @@ def test_jobs_of_others_are_left_alone(org: Org) -> None:
     bulk = bulk_of(org)
     held, other = created(bulk), bulk.create("SELECT Id FROM User", "User", all_rows=True)
 
-    ended = bulk.end_orphans("MessagingSession", all_rows=True, within=timedelta(minutes=1), held={held.id})
+    ended = bulk.end_orphans("MessagingSession", all_rows=True, within=timedelta(minutes=1), held=lambda: {held.id})
 
     assert ended == []
     assert {job.id for job in bulk.jobs()} == {held.id, other.id}
+
+
+def test_a_job_that_its_run_has_not_noted_yet_is_left_alone(org: Org) -> None:
+    """A job that is listed before its run knows its id is nobody's at the first look, and held at the second."""
+    org.control.post("switches", bulk_after_polls=5)
+    bulk = bulk_of(org)
+    young = created(bulk)
+    looks: Iterator[set[str]] = iter([set(), {young.id}])
+
+    ended = bulk.end_orphans("MessagingSession", all_rows=True, within=timedelta(minutes=1), held=lambda: next(looks))
+
+    assert (ended, [job.id for job in bulk.jobs()]) == ([], [young.id])
+
+
+def test_who_holds_a_job_is_asked_once_the_jobs_are_listed(org: Org) -> None:
+    """A job that another run begins and notes while the answer to a request is waited for is not ended."""
+    org.control.post("switches", bulk_after_polls=5)
+    bulk = bulk_of(org)
+    listed: list[bool] = []
+
+    def held() -> set[str]:
+        listed.append("list" in org.seen())
+        return set()
+
+    young = created(bulk)
+    ended = bulk.end_orphans("MessagingSession", all_rows=True, within=timedelta(minutes=1), held=held)
+
+    assert listed == [True, True]
+    assert [job.id for job in ended] == [young.id]
 
 
 def test_a_job_list_of_many_pages_is_read_to_the_end(org: Org) -> None:
