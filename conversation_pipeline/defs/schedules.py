@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.assets.archives import BY_ARRIVAL
+from conversation_pipeline.defs.landing import DAYS_A_RUN
 from conversation_pipeline.defs.sweep import days_told_by_sessions, last_materialized
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.schemas import Dataset
@@ -47,7 +48,8 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         ended = [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
         open_days = [day for day in days_with_open_sessions(context.resources.lake) if day < first.isoformat()]
         due_again = days_due_again(last, context.resources.salesforce.settings.reread_ages, daily.start.date())
-        nightly = unbroken([*open_days, *due_again, *ended])
+        # A run of a range is one run, whatever the backfill policies of its assets say.
+        nightly = unbroken([*open_days, *due_again, *ended], longest=DAYS_A_RUN)
         asked = {day for run in nightly for day in run}
         return [*[_request(run, tonight=today) for run in nightly], *_sweep(context, asked, tonight=today)]
 
@@ -87,7 +89,7 @@ def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: d
             return last_materialized(context.instance, dataset, days)
 
         days = days_told_by_sessions(dataset, lake, context.scheduled_execution_time, last_readings)
-        for run in unbroken(day for day in days if day not in asked):
+        for run in unbroken((day for day in days if day not in asked), longest=DAYS_A_RUN):
             yield _request(run, dataset, tonight=tonight)
 
 

@@ -38,11 +38,12 @@ class Window:
         return Window(min(self.start, other.start), max(self.end, other.end))
 
 
-def unbroken(days: Iterable[str]) -> list[list[str]]:
-    """Days as runs in which each follows the one before."""
+def unbroken(days: Iterable[str], *, longest: int | None = None) -> list[list[str]]:
+    """Days as runs in which each follows the one before, none of more days than ``longest``."""
     runs: list[list[str]] = []
     for day in sorted(set(days)):
-        if runs and Window.of_day(runs[-1][-1]).end == Window.of_day(day).start:
+        follows = bool(runs) and Window.of_day(runs[-1][-1]).end == Window.of_day(day).start
+        if follows and (longest is None or len(runs[-1]) < longest):
             runs[-1].append(day)
         else:
             runs.append([day])

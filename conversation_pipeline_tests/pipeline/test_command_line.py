@@ -263,6 +263,15 @@ def test_the_schedule_asks_for_days_that_are_due_to_be_read_again(project: Proje
     assert asked == [("2026-11-14", "2026-11-14"), ("2026-11-20", "2026-11-22")]
 
 
+def test_the_schedule_asks_for_seven_days_a_run_at_most(project: Project) -> None:
+    """Days that follow one another are cut into runs as long as a backfill's."""
+    project.environment["CONVERSATION_REREAD_DAYS"] = "2,3,4,5,6,7"
+
+    asked = nightly(project, date(2026, 11, 1), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
+
+    assert asked == [("2026-11-14", "2026-11-20"), ("2026-11-21", "2026-11-22")]
+
+
 def test_the_schedule_waits_for_a_day_to_end(project: Project) -> None:
     """On the first day nothing is requested, and the tick says why."""
     asked = nightly(project, date(2026, 11, 23), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
