@@ -35,6 +35,9 @@ from conversation_pipeline.storage.store import Draft, Store
 
 FILE = "data.parquet"
 
+DECIDING = ("swept_at", "selection")
+"""Provenance by which a later run chooses what to ask for, so it is kept up to date where the rows stay as they are."""
+
 MEMORY = 256 * 2**20
 """Bytes of rows that ``replace`` gathers to sort them; beyond that they go through the disk."""
 
@@ -60,8 +63,7 @@ class Receipt:
         provenance: What else the writer wants to know when it comes back, such as the columns it asked for.
         written_at: When it was written (UTC).
         uri: Where the file is.
-        changed: Whether this ``replace`` put a new file in place; ``False`` where the same content was there
-            already.
+        changed: Whether this ``replace`` put other content in place; ``False`` where the same was there already.
     """
 
     dataset: str
@@ -113,7 +115,8 @@ class Lake:
         memory: int | None = None,
     ) -> Receipt:
         """
-        Replace one partition by these rows, as one act. Where it holds them already, the file is left alone.
+        Replace one partition by these rows, as one act. Where it holds them already, the file is left alone, unless
+        its receipt would mislead the next run (``DECIDING``).
 
         Args:
             dataset: What the rows are. Columns are found by name and cast to its schema; missing ones become
@@ -284,17 +287,18 @@ class Lake:
         return sorted(name for name in wanted if self._store.info(name) is not None)
 
     def _publish(self, place: _Place, draft: Draft, footer: dict[str, Any]) -> Receipt:
-        """Put a written draft in place, unless the same content is there."""
+        """Put a written draft in place, unless the same content is there, of which the same is to be told."""
         at(KillPoint.PARTITION_WRITTEN)
         there = self._published(place)
-        if there is not None and there.content_hash == footer["content_hash"]:
+        changed = there is None or there.content_hash != footer["content_hash"]
+        if there is not None and not changed and _deciding(there.provenance) == _deciding(footer["provenance"]):
             return there
         draft.sync()
         at(KillPoint.PARTITION_SYNCED)
         size = draft.path.stat().st_size
         draft.publish()
         at(KillPoint.PARTITION_RENAMED)
-        return _receipt(footer, size, self._store.uri(place.file), changed=True)
+        return _receipt(footer, size, self._store.uri(place.file), changed=changed)
 
     def _published(self, place: _Place) -> Receipt | None:
         """The receipt in place; a file without one is as good as none, since it is about to be replaced."""
@@ -422,6 +426,10 @@ def _receipt(footer: dict[str, Any], size: int, uri: str, *, changed: bool) -> R
         uri=uri,
         changed=changed,
     )
+
+
+def _deciding(provenance: Mapping[str, str]) -> list[str | None]:
+    return [provenance.get(name) for name in DECIDING]
 
 
 def _key_text(keys: pa.RecordBatch | None) -> list[str] | None:

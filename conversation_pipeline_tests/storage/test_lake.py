@@ -187,6 +187,30 @@ def refused() -> Iterator[object]:
     yield pytest.param(good | {"score": ["secret words"]}, "score", id="value that does not fit")
 
 
+@pytest.mark.parametrize("key", ["swept_at", "selection"])
+def test_what_the_next_run_decides_by_is_kept_up_to_date(lake: Lake, key: str) -> None:
+    """
+    The same rows of a later sweep or another selection: the receipt says so, and no other content is told of.
+    """
+    lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="first", provenance={key: "then"})
+
+    told = lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="second", provenance={key: "now"})
+
+    assert lake.receipt(ENTRIES, DAY) == told
+    assert (told.provenance, told.run_id, told.changed) == ({key: "now"}, "second", False)
+
+
+def test_when_the_same_rows_were_asked_for_is_no_reason_for_a_new_file(lake: Lake) -> None:
+    """
+    The file, and all that it says of itself, stays.
+    """
+    first = lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="first", provenance={"asked_at": "then"})
+
+    second = lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="second", provenance={"asked_at": "now"})
+
+    assert second == replace(first, changed=False)
+
+
 @pytest.mark.parametrize(("columns", "named"), list(refused()))
 def test_rows_that_do_not_fit_are_refused(lake: Lake, columns: dict[str, list[object]], named: str) -> None:
     """

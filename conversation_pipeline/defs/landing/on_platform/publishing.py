@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from conversation_pipeline.defs.landing.on_platform.landing import Landing, Rows
 from conversation_pipeline.defs.landing.on_platform.paging import digest
 from conversation_pipeline.defs.reporting import Metadata, receipt_metadata
+from conversation_pipeline.defs.sweep import SWEPT
 from conversation_pipeline.extract.on_platform import Selection
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
@@ -27,9 +28,9 @@ def publish(landing: Landing, selection: Selection, days: Sequence[str] | None, 
 
     What their receipts say of where they came from is what the next refresh begins with.
     """
-    told = {
-        "asked_at": rows.asked_at.isoformat(), "swept_at": rows.swept_at.isoformat(), "selection": columns(selection)
-    }  # fmt: skip
+    told = {"asked_at": rows.asked_at.isoformat(), "selection": columns(selection)}
+    if landing.dataset.name in SWEPT:
+        told["swept_at"] = rows.swept_at.isoformat()
     batches = _with_hidden_columns(landing, selection, days, rows.batches)
     origin: dict[str, Any] = {"run_id": landing.run_id, "road": rows.road, "provenance": told}
     if days is None:
