@@ -9,10 +9,12 @@ import socket
 import struct
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -40,7 +42,11 @@ class Gate:
         self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through."""
+        """Let one request through; a client that is gone before its request has come is not answered."""
+        with suppress(ClientDisconnect):
+            await self._let_through(scope, receive, send)
+
+    async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
         if self._endpoint.name.startswith("control."):
             response = await self._handled(request)

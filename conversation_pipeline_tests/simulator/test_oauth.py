@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
+import socket
 import time
 
 import jwt
@@ -208,3 +210,20 @@ def test_the_payload_segment_is_plain_base64url(org):
     payload = org.token().split(".")[1]
 
     assert "sub" in json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def test_a_client_that_is_gone_before_its_request_has_come_is_no_error(org, caplog):
+    """
+    A killed run cuts its token request mid-body: the simulator prints no traceback, and serves on.
+    """
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    try:
+        with socket.create_connection((org.http.base_url.host, org.http.base_url.port)) as wire:
+            wire.sendall(f"POST {TOKEN} HTTP/1.1\r\nHost: org\r\nContent-Length: 999\r\n\r\ngrant_type=".encode())
+        answers = [org.http.post(TOKEN, data=credentials(org)).status_code for _ in range(10)]
+    finally:
+        logger.removeHandler(caplog.handler)
+
+    assert answers == [200] * 10
+    assert not [record for record in caplog.records if record.exc_info]
