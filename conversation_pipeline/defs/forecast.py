@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from statistics import fmean
@@ -19,16 +20,18 @@ from conversation_pipeline.defs.landing import (
     plan_entries,
     staged_for,
 )
+from conversation_pipeline.defs.landing.readings import whole_readings
 from conversation_pipeline.defs.reporting import Metadata
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.estimate import Allowance, Usual, Work
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
+from conversation_pipeline.settings import SettingsError
 from conversation_pipeline.storage import Lake, Staged, Staging, StagingError
 
 _SAMPLE = 50  # staged readings whose mean is taken: as many files to open
 _LONGEST_RUN_DAYS = 31
-_DAY_MS = timedelta(days=1) // timedelta(milliseconds=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -131,17 +134,19 @@ class DayForecast:
         return cls(landings, staged, org.query.server_time())
 
     def metadata(self, day: str) -> Metadata:
-        """For each road: the requests that it needs now, and the minutes that they take with the users at hand."""
+        """
+        For each road: the requests that it needs now, and the minutes that they take with the users at hand; without
+        the minutes where no users can be read. That fails whoever asks the road, which a work list does not.
+        """
         told: Metadata = {}
         for landing in self.landings:
             road = landing.road
             plan = plan_entries(landing, [day], self.now, self.staged[road.name])
             work = Work(len(plan.requests), Usual(road.requests_a_conversation))
-            minutes = work.time(allowance(road, landing.org), self.now) / timedelta(minutes=1)
-            told |= {
-                f"{road.name}_requests_left": work.requests,
-                f"{road.name}_minutes_left": round(minutes, 1),
-            }
+            told[f"{road.name}_requests_left"] = work.requests
+            with suppress(SettingsError):
+                minutes = work.time(allowance(road, landing.org), self.now) / timedelta(minutes=1)
+                told[f"{road.name}_minutes_left"] = round(minutes, 1)
         return told
 
 
@@ -164,14 +169,18 @@ def _landing(road: EntryRoad, org: Org, lake: Lake, staging: Staging) -> EntryLa
 
 def _usual(road: EntryRoad, staging: Staging, staged: Sequence[Staged]) -> Usual:
     """The mean of some readings of whole days; without any, what the road takes as a rule."""
-    whole = [record for record in staged if int(record.label[2]) - int(record.label[1]) >= _DAY_MS]
+    whole = [reading for reading in whole_readings(staged) if reading.window.end - reading.window.start >= _DAY]
     pages: list[int] = []
     sizes: list[int] = []
-    for record in whole[:: max(1, -(-len(whole) // _SAMPLE))]:
+    for reading in whole[:: max(1, -(-len(whole) // _SAMPLE))]:
         try:
-            body = staging.read(record)
+            parts = [_pages_and_bytes(staging.read(part)) for part in reading.ref.parts]
         except StagingError:  # torn: the next run asks for it again
             continue
-        pages.append(len(msgspec.json.decode(body, type=list[msgspec.Raw])))
-        sizes.append(len(body))
+        pages.append(sum(count for count, _ in parts))
+        sizes.append(sum(size for _, size in parts))
     return Usual(fmean(pages), fmean(sizes)) if pages else Usual(road.requests_a_conversation)
+
+
+def _pages_and_bytes(part: bytes) -> tuple[int, int]:
+    return len(msgspec.json.decode(part, type=list[msgspec.Raw])), len(part)

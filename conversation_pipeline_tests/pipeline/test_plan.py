@@ -13,11 +13,14 @@ from rich.console import Console
 
 from conversation_pipeline.cli import main
 from conversation_pipeline.defs.forecast import RoadForecast
+from conversation_pipeline.defs.landing.readings import stage_reading
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.estimate import Usual, Work
+from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.plan import ROADS, Backfill, planned, report
+from conversation_pipeline.salesforce.entry_api import Reading
 from conversation_pipeline.salesforce.limits import QuietHours
-from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
+from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY, ENTRIES_CONVERSATION_DATA
 from conversation_pipeline.storage import Staging
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project
 
@@ -144,6 +147,30 @@ def test_each_work_list_tells_what_it_needs(listed: Project, control: Control) -
     assert told["conversation_data_requests_left"] == len(set(control.entry_requests()))
     assert told["conversations_listed"] == listed.rows(CONVERSATION_ACTIVITY, DAYS[1]).num_rows
     assert told["conversation_data_minutes_left"] > 0
+
+
+def test_a_work_list_needs_no_users(listed: Project) -> None:
+    """It asks no entry API: where the users can not be read, the minutes that they would take are left out."""
+    listed.environment["CONVERSATION_DATA_USERS"] = "/nowhere/users.json"
+
+    listed.materialize(DAYS[1], assets=["conversation_activity"])
+
+    told = listed.metadata("conversation_activity", DAYS[1])
+    assert told["conversation_data_requests_left"] > 0
+    assert "conversation_data_minutes_left" not in told
+
+
+def test_a_reading_in_parts_is_one_reading(listed: Project, org: Org) -> None:
+    """What a conversation costs is told by all of its parts: pages and bytes."""
+    staging = Staging(listed.environment["CONVERSATION_STAGING"])
+    pages = [b'"' + b"x" * 6 * 2**20 + b'"'] * 3
+    window = Window.of_day(DAYS[0])
+    stage_reading(staging, ENTRIES_CONVERSATION_DATA, Reading("long", window.start, window.end, pages, NOW, 3, 1))
+
+    [road] = plan(org).roads
+
+    assert road.work.usual.requests == len(pages)
+    assert road.work.usual.received_bytes == pytest.approx(sum(map(len, pages)), rel=0.01)
 
 
 def test_the_command_ends_with_a_sentence(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def held_readings(
     names = {staging.encode(conversation): conversation for conversation in conversations}
     return [
         replace(reading, conversation_identifier=names[reading.conversation_identifier])
-        for reading in _whole(record for record in records if record.label[0] in names)
+        for reading in whole_readings(record for record in records if record.label[0] in names)
     ]
 
 
@@ -65,7 +65,7 @@ def superseded(records: Iterable[Staged], before: datetime) -> list[Staged]:
     any more, words among it that were redacted upstream meanwhile. Later ones a run under way may still want.
     """
     by_conversation: dict[str, list[Held[StagedReading]]] = {}
-    for reading in _whole(records):
+    for reading in whole_readings(records):
         by_conversation.setdefault(reading.conversation_identifier, []).append(reading)
     return [
         part
@@ -79,7 +79,7 @@ def superseded(records: Iterable[Staged], before: datetime) -> list[Staged]:
     ]
 
 
-def _whole(records: Iterable[Staged]) -> Iterator[Held[StagedReading]]:
+def whole_readings(records: Iterable[Staged]) -> Iterator[Held[StagedReading]]:
     """Readings all of whose parts are there; their conversations are named as in labels."""
     parts: dict[tuple[tuple[str, ...], datetime], dict[str, Staged]] = {}
     for record in records:
