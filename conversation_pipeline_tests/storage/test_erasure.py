@@ -365,11 +365,12 @@ def test_a_deletion_waits_until_it_is_replayed(house: House) -> None:
 
 
 def test_every_dataset_that_knows_people_is_reached() -> None:
-    """Only snapshots of the org's own staff and channels hold nothing that belongs to a customer."""
+    """Only what tells of the org's own staff, channels and archives, and sums, hold nothing of one customer's."""
     by_id_alone = {dataset.name for dataset in DATASETS if telling_columns(dataset) in ((), ("id",))}
     of_the_org = {"agent_work", "conversation_api_log", "erasures", "messaging_channels", "queues", "users"}
+    of_many = {"agent_daily_kpis", "channel_daily_kpis", "transcript_archives"}
 
-    assert by_id_alone == {"messaging_end_users", *of_the_org}
+    assert by_id_alone == {"messaging_end_users", *of_the_org, *of_many}
 
 
 def test_a_torn_transcript_file_stops_the_replay(house: House, tmp_path: Path) -> None:

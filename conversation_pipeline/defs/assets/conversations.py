@@ -10,8 +10,8 @@ from conversation_pipeline.defs.assets.common import land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days
-from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.extract.archive import ARCHIVE
+from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
     CONVERSATION_PARTICIPANTS,
