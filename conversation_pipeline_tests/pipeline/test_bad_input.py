@@ -241,12 +241,22 @@ def test_a_conversation_unknown_to_the_org_is_counted(ready: Project, control: C
 def test_a_conversation_that_is_unknown_later_keeps_its_entries(ready: Project, control: Control) -> None:
     """What a conversation told before stays when the API does not find it any more."""
     entries_of(ready)
-    before = contents(ready)
-    control.post("clock", advance_seconds=3600)
-    refuse(control, 404)
+    activity = ready.rows(CONVERSATION_ACTIVITY, OPEN_DAY).to_pylist()
+    told = set(ready.rows(ENTRIES_CONVERSATION_DATA, OPEN_DAY)["conversation_identifier"].to_pylist())
+    due = [row["conversation_identifier"] for row in activity if row["settled_at"] > NOW]
+    unknown = next(conversation for conversation in due if conversation in told)
+    before = entries_of_conversation(ready, unknown)
+    control.post("clock", now=(NOW + timedelta(days=2)).isoformat())
+    refuse(control, 404, conversation_identifier=unknown)
 
     assert entries_of(ready).success
-    assert contents(ready) == before
+    assert ready.metadata(ENTRIES, OPEN_DAY)["conversations_not_found"] == 1
+    assert entries_of_conversation(ready, unknown) == before
+
+
+def entries_of_conversation(project: Project, conversation: str) -> list[dict[str, Any]]:
+    rows = project.rows(ENTRIES_CONVERSATION_DATA, OPEN_DAY).to_pylist()
+    return [row for row in rows if row["conversation_identifier"] == conversation]
 
 
 @pytest.mark.parametrize("length", ["kept", "matching", "absent"])

@@ -140,6 +140,8 @@ def connect(**switches: Any) -> Habit:
 
 
 FEW = {"entry_requests": 4, "entry_window_seconds": 1.0}
+TOO_FEW = {"entry_requests": 2, "entry_window_seconds": 1.0}
+"""So few that any machine asks too fast."""
 FEW_CALLS = {"connect_requests": 4, "connect_window_seconds": 1.0}
 
 HABITS = {
@@ -149,8 +151,8 @@ HABITS = {
     "oldest first, tokens": data(entry_order="oldest_first"),
     "a fixed window": Habit("conversation_data", {}, {**FEW, "entry_window": "fixed"}, asked=4),
     "a sliding window": Habit("conversation_data", {}, {**FEW, "entry_window": "sliding"}, asked=4),
-    "429 that says how long": Habit("conversation_data", {}, {**FEW, "entry_window": "sliding"}, refuses=True),
-    "429 that does not": Habit("conversation_data", {"retry_after": False}, FEW, refuses=True),
+    "429 that says how long": Habit("conversation_data", {}, {**TOO_FEW, "entry_window": "sliding"}, refuses=True),
+    "429 that does not": Habit("conversation_data", {"retry_after": False}, TOO_FEW, refuses=True),
     "connect": connect(),
     "connect, blank texts": connect(connect_rich_entries="blank"),
     "connect, counts what it leaves out": connect(connect_filter_after_limit=True, connect_bot_text=False),

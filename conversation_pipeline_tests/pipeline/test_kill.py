@@ -15,7 +15,6 @@ import pytest
 
 from conversation_pipeline.kill_points import KillPoint
 from conversation_pipeline.schemas.catalogue import DATASETS
-from conversation_pipeline.schemas.conversations import ENTRIES_CONNECT
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Staging
@@ -32,8 +31,6 @@ ENTRIES = "entries_conversation_data"
 MODEL = "conversation_entries"
 WAREHOUSE = "warehouse"
 
-OTHER_ROADS = (ENTRIES_CONNECT,)
-"""Not in use by default."""
 SAME_EACH_TIME = [dataset for dataset in DATASETS if dataset is not ERASURES]
 """The record of erasures tells which run replayed them, and when."""
 
@@ -78,11 +75,13 @@ class World:
     def project(self, folder: Path, *, before: str) -> Project:
         """A project in which everything is materialized but this asset and what comes after it."""
         project = project_for(self.url, folder)
-        kept = [dataset.name for dataset in DATASETS if dataset not in OTHER_ROADS]
+        kept = [dataset.name for dataset in DATASETS]
         if before != WAREHOUSE:
             kept = kept[: kept.index(before)]
+        made = self.undisturbed.folder / "lake"
         for name in kept:
-            shutil.copytree(self.undisturbed.folder / "lake" / name, folder / "lake" / name)
+            if (made / name).is_dir():  # roads that are not in use have none
+                shutil.copytree(made / name, folder / "lake" / name)
         return project
 
 
