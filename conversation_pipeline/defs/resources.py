@@ -29,6 +29,7 @@ from conversation_pipeline.salesforce.data_cloud.calls import Calls
 from conversation_pipeline.salesforce.data_cloud.refusals import refused
 from conversation_pipeline.salesforce.entry_api import ExecutionUser
 from conversation_pipeline.salesforce.limits import ACTIVE_CONVERSATIONS, CONVERSATION_DATA, DATA_CLOUD, Limit
+from conversation_pipeline.salesforce.network import NetworkTransport
 from conversation_pipeline.salesforce.query import Query
 from conversation_pipeline.salesforce.quotas import Claim, QuotaStore, open_quota_store
 from conversation_pipeline.salesforce.transport import Meter
@@ -86,7 +87,7 @@ class Org:
 
     @cached_property
     def _org_connection(self) -> Connection:
-        transport = AllocationTransport(httpx.HTTPTransport(), self.allocation)
+        transport = AllocationTransport(NetworkTransport(), self.allocation)
         connection = Connection(
             self.settings.salesforce_instance_url,
             self._org_auth,
@@ -127,7 +128,7 @@ class Org:
     def data_cloud(self) -> DataCloud[pa.Table]:
         settings = self.settings
         if settings.conversation_data_cloud_mode == "query_sql":
-            counted = AllocationTransport(httpx.HTTPTransport(), self.allocation)
+            counted = AllocationTransport(NetworkTransport(), self.allocation)
             core = Calls(self._data_cloud_connection(self._org_auth, counted), retry=self.retry)
             return QuerySql(
                 core, json_page, settings.salesforce_api_version, settings.conversation_data_cloud_dataspace

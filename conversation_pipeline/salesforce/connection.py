@@ -37,6 +37,7 @@ from conversation_pipeline.salesforce.errors import (
     code_of,
 )
 from conversation_pipeline.salesforce.limits import LOGINS
+from conversation_pipeline.salesforce.network import NetworkTransport, ProxyRefused
 from conversation_pipeline.salesforce.quotas import Claim, QuotaStore
 from conversation_pipeline.salesforce.transport import (
     BoundedTransport,
@@ -147,7 +148,7 @@ class Connection:
         auth: Signs; renews its token once on a 401.
         store: Shared quota store.
         claims: The allowances that a request uses up, besides those of token requests.
-        transport: What really sends; replaced where a proxy or another certificate store is needed.
+        transport: What really sends; by default as the environment says.
         refused: The error for an answer that is no success, of its body, path and method; an API with errors of its
             own shape has its own.
     """
@@ -165,8 +166,7 @@ class Connection:
         # httpx logs whole URLs at INFO, httpcore headers at DEBUG: SOQL text and cookies would reach the run's log.
         for library in ("httpx", "httpcore"):
             logging.getLogger(library).setLevel(logging.WARNING)
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
-        inner = MeteredTransport(self.transport or httpx.HTTPTransport(limits=limits), self.meter)
+        inner = MeteredTransport(self.transport or NetworkTransport(), self.meter)
         bounded = BoundedTransport(inner, self.timeouts.body)
         self._client = httpx.Client(
             auth=self.auth,
@@ -238,6 +238,10 @@ class Connection:
             raise ConfigurationError(
                 f"{self.base_url} is no URL that can be asked: give it whole, with https://"
             ) from error
+        except ProxyRefused as error:
+            raise ConfigurationError(str(error)) from error
+        except httpx.ProxyError as error:
+            raise TransientError(str(error)) from error
         except httpx.ConnectError as error:
             host = error.request.url.host
             raise TransientError(f"could not reach {host}: check the URL in the settings and the network") from error
