@@ -32,9 +32,10 @@ from rich.text import Text
 
 from conversation_pipeline.definitions import build_defs
 from conversation_pipeline.defs.landing.archive import arrived
+from conversation_pipeline.defs.landing.data_cloud import asked_from
 from conversation_pipeline.schemas.catalogue import DATASETS
-from conversation_pipeline.schemas.conversations import TRANSCRIPT_ARCHIVES
-from conversation_pipeline.settings import load_settings
+from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, ENTRIES_DATA_CLOUD, TRANSCRIPT_ARCHIVES
+from conversation_pipeline.settings import Settings, load_settings
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.simulator.exports.drop import dropped
 from conversation_pipeline.storage import Lake
@@ -44,6 +45,10 @@ SEED = 7
 DAYS = 4
 _OLDEST = timedelta(days=7)
 _PORT = 8765
+_ROADS_CAPTION = (
+    "Data Cloud is asked for a day once it has ended and its entries' lag has passed; Connect has texts alone; an "
+    "archive ends with its export."
+)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -88,7 +93,7 @@ class DemoProject:
             "CONVERSATION_DATA_USERS": json.dumps(
                 [{"client_id": user["client_id"], "client_secret": user["client_secret"]} for user in users]
             ),
-            "CONVERSATION_ROADS": "conversation_data,connect,archive",
+            "CONVERSATION_ROADS": "conversation_data,data_cloud,connect,archive",
             "CONVERSATION_START_DATE": self.start.isoformat(),
             "CONVERSATION_ARCHIVES": "archives",
             "CONVERSATION_LAKE": "lake",
@@ -216,6 +221,7 @@ def _report(project: DemoProject, root: Path, console: Console) -> None:
     settings = load_settings()
     with duckdb.connect(str(settings.conversation_warehouse), read_only=True) as warehouse:
         console.print(_datasets(Lake(settings.conversation_lake)))
+        console.print(_entries_by_road(Lake(settings.conversation_lake), settings, project.days()))
         console.print(_busiest_channels(warehouse))
         console.print(_transcript(warehouse))
     shown = project.folder.relative_to(root) if project.folder.is_relative_to(root) else project.folder
@@ -234,6 +240,26 @@ def _datasets(lake: Lake) -> Table:
         size = sum(receipt.bytes for receipt in receipts)
         rows = sum(receipt.rows for receipt in receipts)
         table.add_row(dataset.name, f"{rows:,}", days, f"{size / 1024:,.0f} KiB")
+    return table
+
+
+def _entries_by_road(lake: Lake, settings: Settings, days: list[str]) -> Table:
+    lag = timedelta(minutes=settings.conversation_data_cloud_lag_minutes)
+    table = Table("day", title="Entries by road", title_justify="left", caption=_ROADS_CAPTION, caption_justify="left")
+    names = [*(f"entries_{road}" for road in settings.roads), CONVERSATION_ENTRIES.name]
+    rows = {
+        dataset.name: {receipt.partition: receipt.rows for receipt in lake.receipts(dataset)}
+        for dataset in DATASETS
+        if dataset.name in names
+    }
+    for name in names:
+        heading = "each once" if name == CONVERSATION_ENTRIES.name else name.removeprefix("entries_")
+        table.add_column(heading.replace("_", " "), justify="right", no_wrap=name == ENTRIES_DATA_CLOUD.name)
+    for day in days:
+        told = {name: f"{rows[name][day]:,}" if day in rows[name] else "-" for name in names}
+        if ENTRIES_DATA_CLOUD.name in told and day not in rows[ENTRIES_DATA_CLOUD.name]:
+            told[ENTRIES_DATA_CLOUD.name] = f"due {asked_from(day, lag):%d %b %H:%M}"
+        table.add_row(day, *told.values())
     return table
 
 

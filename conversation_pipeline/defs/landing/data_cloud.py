@@ -82,13 +82,18 @@ class DataCloudPull:
     rows_processed: list[int | None] = field(default_factory=list)
 
 
+def asked_from(day: str, lag: timedelta) -> datetime:
+    """When a day is asked for at the earliest: it has ended, and what was said last has had time to be synced."""
+    return Window.of_day(day).end + lag
+
+
 def land_data_cloud(
     landing: DataCloudLanding, days: Sequence[str], pull: DataCloudPull
 ) -> Iterator[tuple[str, Metadata]]:
     """Lands the days that have ended, each with its metadata; what the run cost stands with the first of them."""
     with landing.org.meter.measured() as used:
         now = pull.asked_at = landing.org.query.server_time()
-        ended = [day for day in days if Window.of_day(day).end + landing.lag <= now]
+        ended = [day for day in days if asked_from(day, landing.lag) <= now]
         objects, looks = _looked(landing, ended, now, pull)
         receipts = {day: landing.lake.receipt(ENTRIES_DATA_CLOUD, day) for day in ended}
         new = [day for day in ended if landing.full or not _stands_still(receipts[day], looks.days[day])]
@@ -124,11 +129,11 @@ def _looked(
 
 def _untouched(landing: DataCloudLanding, day: str, receipt: Receipt | None, now: datetime) -> Metadata:
     """A day that was not asked for yet, or of which nothing is new."""
-    asked_from = Window.of_day(day).end + landing.lag
-    if receipt is None or now < asked_from:
-        landing.log.info(f"{ENTRIES_DATA_CLOUD.name} of {day} is asked for from {asked_from:%Y-%m-%d %H:%M} UTC on")
+    begins = asked_from(day, landing.lag)
+    if receipt is None or now < begins:
+        landing.log.info(f"{ENTRIES_DATA_CLOUD.name} of {day} is asked for from {begins:%Y-%m-%d %H:%M} UTC on")
         kept = {} if receipt is None else receipt_metadata(receipt)
-        return {**kept, "closed": False, "asked_for_from": asked_from.isoformat()}
+        return {**kept, "closed": False, "asked_for_from": begins.isoformat()}
     since = datetime.fromisoformat(receipt.provenance[_ASKED_AT])
     return {**receipt_metadata(receipt), "changed": False, "closed": now - since >= landing.lag}
 
