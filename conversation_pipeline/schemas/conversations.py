@@ -287,12 +287,19 @@ MESSAGES = Dataset(
         Field("sent_at", INSTANT, "When the server received it.", required=True),
         _text("messaging_session_id", "Session that the message belongs to."),
         _text("voice_call_id", "Call that the message belongs to."),
-        _text("sender_role", "EndUser, Agent, Chatbot, Supervisor, System or Router."),
+        _text("sender_role", "EndUser, Agent, Chatbot, DigitalWorker (a bot as well), Supervisor, System or Router."),
         _text("sender_name", "Who said it, as a reader would name them."),
-        _text("text", "What was said or shown; choices, files and links included."),
+        _text(
+            "text",
+            "What was said or shown, choices, files and links included; what has no words is named, in brackets.",
+        ),
         _text("kind", "text, choices, selection, form, attachment, link, template, note, ..."),
         _text("modality", "Messaging or Voice."),
-        Field("is_internal", pa.bool_(), "True for whispers and notes that the end user never sees."),
+        Field(
+            "is_internal",
+            pa.bool_(),
+            "True for whispers and notes that the end user never sees; Connect and some archives do not tell it.",
+        ),
         _text("in_reply_to_entry_identifier", "Message that this one answers."),
     ),
 )
@@ -326,6 +333,6 @@ TRANSCRIPTS = Dataset(
         _instant("ended_at", "When it ended; null while it is open."),
         Field("message_count", pa.int64(), "Messages that the end user could see."),
         Field("turns", pa.list_(TURN), "What was said, in order."),
-        _text("transcript", "The same as plain text, one line a turn."),
+        _text("transcript", "The same as plain text, one line a turn: when, who, as what, and whether internal."),
     ),
 )

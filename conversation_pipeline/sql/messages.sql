@@ -3,13 +3,29 @@
 with spoken as (
     select
         *,
+        -- A road may leave out the name of a sender whom it names in other entries of the conversation.
+        coalesce(
+            sender_display_name,
+            case when sender_subject is not null
+                then arg_max(sender_display_name, transcripted_timestamp)
+                    over (partition by conversation_identifier, sender_subject, sender_role) end
+        ) as known_name,
         list_transform(list_filter(options, lambda option: option.title is not null), lambda option: option.title)
             as option_titles,
-        list_transform(attachments, lambda file: '[file] ' || coalesce(file.name, file.mime_type, file.url, 'unnamed'))
-            as files,
+        list_transform(
+            attachments,
+            lambda file: case
+                when file.name is not null then '[file] ' || file.name
+                when regexp_matches(file.mime_type, '^(image|video|audio)/')
+                    then '[' || split_part(file.mime_type, '/', 1) || ']'
+                else '[file] ' || coalesce(file.mime_type, file.url, 'unnamed')
+            end
+        ) as files,
         list_transform(
             list_filter(links, lambda link: link.url is not null or link.title is not null),
-            lambda link: '[link] ' || concat_ws(' ', link.title, link.url)
+            -- A link's title is often the very words beside it.
+            lambda link: '[link] '
+                || concat_ws(' ', case when link.url is null or link.title is distinct from text then link.title end, link.url)
         ) as shown_links
     from conversation_entries
     where message_type is not null
@@ -29,7 +45,13 @@ rendered as (
                 case when len(shown_links) > 0 then array_to_string(shown_links, chr(10)) end
             ),
             ''
-        ) as shown
+        ) as shown,
+        -- What has no words is called by what it is: of static content the format, else the message; in small words.
+        lower(regexp_replace(
+            case when message_type = 'StaticContentMessage' then coalesce(format_type, 'Message')
+                else regexp_replace(message_type, '(.)Message$', '\1') end,
+            '([a-z])([A-Z])', '\1 \2', 'g'
+        )) as what_it_is
     from spoken
 )
 
@@ -41,14 +63,14 @@ select
     voice_call_id,
     sender_role,
     coalesce(
-        sender_display_name,
-        case sender_role
-            when 'EndUser' then 'Customer'
-            when 'Chatbot' then 'Bot'
-            else sender_role
+        known_name,
+        case
+            when sender_role = 'EndUser' then 'Customer'
+            when sender_role in ('Chatbot', 'DigitalWorker') then 'Bot'
+            else coalesce(sender_role, 'Unknown')
         end
     ) as sender_name,
-    coalesce(shown, '[' || coalesce(format_type, message_type) || ']') as text,
+    coalesce(shown, '[' || what_it_is || ']') as text,
     case
         when entry_type = 'Note' then 'note'
         when entry_type in ('FlagRaise', 'FlagLower') then 'flag'
@@ -63,7 +85,8 @@ select
         when message_type = 'StaticContentMessage' and format_type in ('Text', 'ExtendedText') then 'text'
         else 'other'
     end as kind,
-    coalesce(modality, 'Messaging') as modality,
+    -- Archives and Connect do not tell it.
+    coalesce(modality, case when voice_call_id is not null then 'Voice' else 'Messaging' end) as modality,
     coalesce(visibility, 'Default') = 'Internal' as is_internal,
     in_reply_to_entry_identifier
 from rendered

@@ -34,7 +34,15 @@ with interactions as (
 ),
 
 spoken as (
-    select *, coalesce(voice_call_id, messaging_session_id) as interaction_id
+    select
+        *,
+        coalesce(voice_call_id, messaging_session_id) as interaction_id,
+        case sender_role
+            when 'EndUser' then 'customer'
+            when 'Chatbot' then 'bot'
+            when 'DigitalWorker' then 'bot'
+            else lower(sender_role)
+        end as side
     from messages
     semi join interactions
         on interactions.interaction_id = coalesce(messages.voice_call_id, messages.messaging_session_id)
@@ -52,7 +60,9 @@ turns as (
             strftime(sent_at, '%Y-%m-%d %H:%M:%S')
                 || '  '
                 || sender_name
-                || case when is_internal then ' (internal)' else '' end
+                || coalesce(' (' || nullif(concat_ws(
+                    ', ', nullif(side, lower(sender_name)), case when is_internal then 'internal' end
+                ), '') || ')', '')
                 || ': '
                 || replace(text, chr(10), chr(10) || '    '),
             chr(10) order by sent_at, entry_identifier

@@ -5,6 +5,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.dataset as pads
 
 from conversation_pipeline.defs.assets.common import land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
@@ -58,7 +60,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
                 "entries_data_cloud": lake.dataset(ENTRIES_DATA_CLOUD, [day]),
                 "entries_archive": lake.dataset(ENTRIES_ARCHIVE, [day]),
                 "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
-                "entries_of_two_days": lake.dataset(ENTRIES_CONVERSATION_DATA, [_day_before(day), day]),
+                "entries_of_two_days": _told_with_options(lake, [_day_before(day), day]),
                 "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
                 "voice_calls": up_to(lake, VOICE_CALLS, day),
                 "conversations": up_to(lake, CONVERSATIONS, day),
@@ -116,6 +118,13 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         materialize_days(context, land)
 
     return asset
+
+
+def _told_with_options(lake: Lake, days: Collection[str]) -> pads.Dataset:
+    """What was offered on some days, by whichever road: Connect alone tells texts without options."""
+    roads = (ENTRIES_CONVERSATION_DATA, ENTRIES_DATA_CLOUD, ENTRIES_ARCHIVE)
+    offer = pa.schema([CONVERSATION_ENTRIES.field(name).arrow for name in (*CONVERSATION_ENTRIES.key, "options")])
+    return pads.dataset([lake.dataset(road, days).replace_schema(offer) for road in roads])
 
 
 def _day_before(day: str) -> str:
