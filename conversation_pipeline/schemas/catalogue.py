@@ -19,7 +19,7 @@ from conversation_pipeline.schemas.conversations import (
 )
 from conversation_pipeline.schemas.dataset import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
-from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, SESSION_KPIS
+from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import (
     MESSAGING_CHANNELS,
     MESSAGING_DELIVERY_ERRORS,
@@ -56,6 +56,7 @@ DATASETS: tuple[Dataset, ...] = (
     TRANSCRIPTS,
     SESSION_KPIS,
     AGENT_DAILY_KPIS,
+    QUEUE_DAILY_KPIS,
     CHANNEL_DAILY_KPIS,
     ERASURES,
 )

@@ -264,16 +264,28 @@ replied as (
     group by interaction_id
 ),
 
+queues_by_name as (
+    select name, min(id) as id
+    from queues
+    group by name
+    having count(*) = 1
+),
+
 handled as (
     select
         interactions.*,
-        worked.* exclude (interaction_id, is_abandoned),
+        worked.* exclude (interaction_id, is_abandoned, queue_id),
+        -- The queue is told by the work; without it, by the owner of what still waits or was given up, or by the call's
+        -- QueueName [OR AgentWork, OriginalGroupId; MessagingSession and VoiceCall, OwnerId; VoiceCall, QueueName].
+        coalesce(worked.queue_id, owning_queue.id, called_queue.id) as queue_id,
         coalesce(worked.is_abandoned, false) as gave_up,
         -- Who works is told by the work; without it, by the owner of what was accepted.
         coalesce(worked.agent_id, case when interactions.accepted_at is not null then owner.id end) as served_by
     from interactions
     left join worked using (interaction_id)
     left join users as owner on owner.id = interactions.owner_id
+    left join queues as owning_queue on owning_queue.id = interactions.owner_id
+    left join queues_by_name as called_queue on called_queue.name = interactions.queue_name
 )
 
 select
@@ -327,7 +339,8 @@ select
 
     queue_wait_seconds,
     call_seconds,
-    -- Talk: accept to end without the time on hold [ours, from VoiceCall's times and CustomerHoldDuration].
+    -- Talk: accept to end without the time on hold [ours, from VoiceCall's times and CustomerHoldDuration]. VoiceCall
+    -- has no talk time of its own: CallDurationInSeconds is of the whole call, menu, queue and hold included.
     case when interaction_type = 'VoiceCall' then date_diff('second', accepted_at, ended_at) - hold_seconds end
         as talk_seconds,
     hold_seconds,

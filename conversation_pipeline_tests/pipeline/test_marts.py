@@ -29,6 +29,7 @@ from conversation_pipeline.schemas.marts import (
     AGENT_DAILY_KPIS,
     CHANNEL_DAILY_KPIS,
     METRIC_TYPES,
+    QUEUE_DAILY_KPIS,
     SESSION_KPIS,
     stored,
 )
@@ -44,7 +45,7 @@ NEXT_MORNING = "2026-11-14T08:00:00+00:00"
 """Some who fell silent on the last of the days have not been timed out by then: their sessions are open."""
 
 LONG_PAST = "2024-03-20"
-MARTS = ("session_kpis", "agent_daily_kpis", "channel_daily_kpis")
+MARTS = ("session_kpis", "agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis")
 UPSTREAM = (*SPINE[: SPINE.index("messages")], "messaging_session_metrics", "agent_work", "queues")
 BY_RECORD = (
     "wait_seconds",
@@ -60,10 +61,21 @@ BY_RECORD = (
     "call_seconds",
     "talk_seconds",
     "hold_seconds",
+    "longest_hold_seconds",
+    "hold_count",
+    "ivr_seconds",
     "agent_id",
     "queue_id",
+    "is_told_whole",
 )
-BY_ENTRY = tuple(column_name(metric) for metric in METRIC_TYPES)
+BY_ENTRY = (*(column_name(metric) for metric in METRIC_TYPES), "agent_response_count", "end_user_response_count")
+NOT_MEASURED = {
+    *("interaction_id", "interaction_type", "conversation_identifier", "channel_id", "channel_type", "channel_name"),
+    *("agent_name", "queue_name", "created_date", "started_at", "accepted_at", "ended_at", "is_deleted"),
+    *("session_date", "agent_queue_key", "queue_key", "channel_key", "agent_id", "queue_id"),
+}
+"""Columns of the marts that say what a row is about."""
+
 STORED_BY_V66 = METRIC_TYPES[:6]
 INSTANTS = frozenset(
     {
@@ -144,6 +156,7 @@ class World:
     def replies(self) -> pd.DataFrame:
         """One row a message by an agent in an ended session: whose, and how long the end user waited for it."""
         agents = {user[:15]: user for user in self.users.Id}
+        last = self.works.sort_values("RequestDateTime").groupby(["WorkItemId", "UserId"]).OriginalGroupId.last()
         ended = set(self.sessions[self.sessions.EndTime.notna()].Id)
         rows = []
         for session, said in self.messages.groupby("messaging_session_id"):
@@ -155,6 +168,7 @@ class World:
                         {
                             "session": session,
                             "agent": agents[one["sender_subject"][:15]],
+                            "queue": last.get((session, agents[one["sender_subject"][:15]])),
                             "seconds": (one["transcripted_timestamp"] - before["transcripted_timestamp"]) / 1000
                             if answers
                             else None,
@@ -175,6 +189,7 @@ class World:
             "is_abandoned": (accepted is None and session["AgentType"] == "BotToAgent") if ended or accepted else None,
             "is_deflected": session["AgentType"] == "Bot" if asked_bot else None,
             "is_contained": session["AgentType"] == "Bot" and session["EndedByType"] == "Bot" if asked_bot else None,
+            "is_told_whole": ended is not None,
             **(self._said(session["Id"], works, accepted) if ended else dict.fromkeys(BY_ENTRY)),
             **self._stored(session["Id"]),
         }
@@ -193,6 +208,10 @@ class World:
             "call_seconds": given(call["CallDurationInSeconds"]),
             "talk_seconds": talked - call["CustomerHoldDuration"] if talked is not None else None,
             "hold_seconds": given(call["CustomerHoldDuration"]),
+            "longest_hold_seconds": given(call["LongestHoldDuration"]),
+            "hold_count": given(call["NumberOfHolds"]),
+            "ivr_seconds": given(call["IvrDuration"]),
+            "is_told_whole": False,
         }
 
     @staticmethod
@@ -207,7 +226,7 @@ class World:
             "ended": ended,
             "accepted": accepted,
             "agent_id": taken.UserId.iloc[-1] if len(taken) else None,
-            "queue_id": first.OriginalGroupId.iloc[0] if len(first) else None,
+            "queue_id": first.OriginalGroupId.iloc[0] if len(first) else owning_queue(record),
             "speed_to_answer_seconds": taken.SpeedToAnswer.iloc[0] if len(taken) else None,
             "handle_seconds": taken.HandleTime.sum() if over else None,
             "after_conversation_work_seconds": taken.AfterConversationActualTime.sum() if over else None,
@@ -225,6 +244,9 @@ class World:
         return {
             "agent_message_count": int((said.sender_role == "Agent").sum()),
             "end_user_message_count": int((said.sender_role == "EndUser").sum()),
+            "agent_response_count": len(by_agent),
+            "end_user_response_count": len(by_end_user),
+            "end_user_waits": by_end_user.tolist(),
             "average_agent_response_time": given(by_agent.mean()),
             "max_agent_response_time": given(by_agent.max()),
             "average_end_user_response_time": given(by_end_user.mean()),
@@ -237,6 +259,11 @@ class World:
         rows = self.metrics[self.metrics.MessagingSessionId == session]
         told = dict(zip(rows.MessagingSessionMetricType, rows.MessagingSessionMetricValue, strict=True))
         return {stored(metric): given(told.get(metric)) for metric in METRIC_TYPES}
+
+
+def owning_queue(record: Values) -> str | None:
+    """Sessions and calls that no agent took belong to the queue in which they waited; others to users."""
+    return str(record["OwnerId"]) if record["OwnerId"].startswith("00G") else None
 
 
 def given(value: Any) -> Any:
@@ -306,14 +333,23 @@ def test_computed_metrics_agree_with_stored_ones(landed: Landed) -> None:
     assert landed.check.metadata["sessions_compared"].value == told_whole
 
 
-CHANNEL_KPIS: dict[str, Callable[[pd.DataFrame], Any]] = {
+Kpis = dict[str, Callable[[pd.DataFrame], Any]]
+
+CHANNEL_KPIS: Kpis = {
     "interaction_count": len,
     "ended_count": lambda rows: rows.ended.notna().sum(),
+    "told_whole_count": lambda rows: rows.is_told_whole.sum(),
     "accepted_count": lambda rows: rows.accepted.notna().sum(),
-    "abandoned_count": lambda rows: (rows.is_abandoned == True).sum(),  # noqa: E712
-    "deflected_count": lambda rows: (rows.is_deflected == True).sum(),  # noqa: E712
-    "contained_count": lambda rows: (rows.is_contained == True).sum(),  # noqa: E712
-    "deflection_rate": lambda rows: (rows.is_deflected == True).sum() / rows.is_deflected.notna().sum(),  # noqa: E712
+    "abandoned_count": lambda rows: are(rows.is_abandoned),
+    "bot_count": lambda rows: rows.is_deflected.notna().sum(),
+    "deflected_count": lambda rows: are(rows.is_deflected),
+    "contained_count": lambda rows: are(rows.is_contained),
+    "abandonment_rate": lambda rows: share(
+        are(rows.is_abandoned), rows.accepted.notna().sum() + are(rows.is_abandoned)
+    ),
+    "deflection_rate": lambda rows: share(are(rows.is_deflected), rows.is_deflected.notna().sum()),
+    "containment_rate": lambda rows: share(are(rows.is_contained), rows.is_contained.notna().sum()),
+    "transfer_count": lambda rows: rows.transfer_count.astype(float).sum(min_count=1),
     "average_wait_seconds": lambda rows: rows.wait_seconds.astype(float).mean(),
     "average_speed_to_answer_seconds": lambda rows: rows.speed_to_answer_seconds.astype(float).mean(),
     "average_handle_seconds": lambda rows: rows.handle_seconds.astype(float).mean(),
@@ -321,17 +357,34 @@ CHANNEL_KPIS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "average_queue_wait_seconds": lambda rows: rows.queue_wait_seconds.astype(float).mean(),
     "average_talk_seconds": lambda rows: rows.talk_seconds.astype(float).mean(),
     "average_hold_seconds": lambda rows: rows.hold_seconds.astype(float).mean(),
+    "agent_message_count": lambda rows: rows.agent_message_count.astype(float).sum(min_count=1),
+    "end_user_message_count": lambda rows: rows.end_user_message_count.astype(float).sum(min_count=1),
     "max_agent_response_time": lambda rows: rows.max_agent_response_time.astype(float).max(),
+    "average_end_user_response_time": lambda rows: rows.end_user_waits.explode().astype(float).mean(),
+    "max_end_user_response_time": lambda rows: rows.end_user_waits.explode().astype(float).max(),
 }
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def are(values: pd.Series[Any]) -> int:
+    """How many are true, and not unknown."""
+    return int((values == True).sum())  # noqa: E712
+
+
+def share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def counting(landed: Landed) -> pd.DataFrame:
+    """Sessions and calls without those that were deleted."""
+    return landed.truth[~landed.truth.deleted.astype(bool)]
+
+
 @pytest.mark.parametrize("kpi", CHANNEL_KPIS)
 def test_a_channel_s_day_is_its_sessions_together(landed: Landed, kpi: str) -> None:
     """By channel and day of creation, without what was deleted."""
-    kept = landed.truth[~landed.truth.deleted.astype(bool)]
     expected = {
-        f"{day} {channel}": CHANNEL_KPIS[kpi](rows) for (day, channel), rows in kept.groupby(["day", "channel"])
+        f"{day} {channel}": CHANNEL_KPIS[kpi](rows)
+        for (day, channel), rows in counting(landed).groupby(["day", "channel"])
     }
 
     assert not differing(landed.column(CHANNEL_DAILY_KPIS, kpi), expected)
@@ -339,8 +392,7 @@ def test_a_channel_s_day_is_its_sessions_together(landed: Landed, kpi: str) -> N
 
 def test_a_channel_s_response_time_is_a_mean_of_responses(landed: Landed) -> None:
     """A session of many responses weighs more than one of few."""
-    channels = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day", "channel"]]
-    responses = landed.replies.dropna().merge(channels, left_on="session", right_on="id")
+    responses = landed.replies.dropna(subset=["seconds"]).merge(counting(landed), left_on="session", right_on="id")
     expected: Values = responses.groupby(responses.day + " " + responses.channel).seconds.mean().to_dict()
 
     found = landed.column(CHANNEL_DAILY_KPIS, "average_agent_response_time")
@@ -348,47 +400,156 @@ def test_a_channel_s_response_time_is_a_mean_of_responses(landed: Landed) -> Non
     assert not differing({key: value for key, value in found.items() if value is not None}, expected)
 
 
-AGENT_KPIS: dict[str, Callable[[pd.DataFrame], Any]] = {
+WORK_KPIS: Kpis = {
     "work_count": len,
-    "interaction_count": lambda rows: rows.WorkItemId.nunique(),
-    "accepted_count": lambda rows: rows.AcceptDateTime.notna().sum(),
-    "abandoned_count": lambda rows: rows.AbandonedDateTime.notna().sum(),
-    "transferred_count": lambda rows: (rows.Status == "Transferred").sum(),
+    "accepted_work_count": lambda rows: rows.AcceptDateTime.notna().sum(),
+    "declined_work_count": lambda rows: rows.Status.isin(["Declined", "DeclinedOnPushTimeout"]).sum(),
+    "abandoned_work_count": lambda rows: rows.AbandonedDateTime.notna().sum(),
+    "transferred_work_count": lambda rows: (rows.Status == "Transferred").sum(),
     "average_speed_to_answer_seconds": lambda rows: rows.SpeedToAnswer.mean(),
     "max_speed_to_answer_seconds": lambda rows: rows.SpeedToAnswer.max(),
     "handle_seconds": lambda rows: rows.HandleTime.sum(min_count=1),
     "average_handle_seconds": lambda rows: rows.HandleTime.mean(),
     "after_conversation_work_seconds": lambda rows: rows.AfterConversationActualTime.sum(min_count=1),
+    "average_after_conversation_work_seconds": lambda rows: rows.AfterConversationActualTime.mean(),
 }
+AGENT_KPIS: Kpis = {
+    "interaction_count": lambda rows: rows.WorkItemId.nunique(),
+    **{name.replace("_work_count", "_count"): kpi for name, kpi in WORK_KPIS.items()},
+}
+
+
+def works_that_count(landed: Landed) -> pd.DataFrame:
+    return landed.works.merge(counting(landed)[["id", "day"]], left_on="WorkItemId", right_on="id")
 
 
 @pytest.mark.parametrize("kpi", AGENT_KPIS)
 def test_an_agent_s_day_is_the_work_on_the_day_s_sessions(landed: Landed, kpi: str) -> None:
     """By agent, queue and day on which the session or call was created; abandoned work has a row without agent."""
-    kept = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day"]]
-    works = landed.works.merge(kept, left_on="WorkItemId", right_on="id")
+    works = works_that_count(landed)
     works["agent"] = works.UserId.fillna("none") + "/" + works.OriginalGroupId
     expected = {f"{day} {agent}": AGENT_KPIS[kpi](rows) for (day, agent), rows in works.groupby(["day", "agent"])}
 
     assert not differing(landed.column(AGENT_DAILY_KPIS, kpi), expected)
 
 
-def test_an_agent_s_response_time_is_the_agent_s_own(landed: Landed) -> None:
-    """In a session that was handed on, each agent's responses count for that agent alone."""
-    kept = landed.truth[~landed.truth.deleted.astype(bool)][["id", "day"]]
-    means = landed.replies.dropna().merge(kept, left_on="session", right_on="id").groupby(["day", "agent"]).seconds
-    expected = {key: (count, total) for key, count, total in zip(means.groups, means.count(), means.sum(), strict=True)}
+REPLY_KPIS: Kpis = {
+    "agent_message_count": len,
+    "agent_response_count": lambda rows: rows.seconds.notna().sum(),
+    "average_agent_response_time": lambda rows: rows.seconds.mean(),
+}
 
-    found: dict[tuple[str, str], tuple[int, float]] = {}
-    for row in landed.project.lake.dataset(AGENT_DAILY_KPIS, DAYS).to_table().to_pylist():
-        if row["agent_response_count"]:
-            key = (row["session_date"].date().isoformat(), row["agent_id"])
-            count, total = found.get(key, (0, 0.0))
-            mine = row["agent_response_count"]
-            found[key] = (count + mine, total + mine * row["average_agent_response_time"])
 
-    assert found.keys() == expected.keys()
-    assert all(found[key] == pytest.approx(expected[key], abs=0.001) for key in found)
+def replies_that_count(landed: Landed) -> pd.DataFrame:
+    return landed.replies.merge(counting(landed)[["id", "day"]], left_on="session", right_on="id")
+
+
+@pytest.mark.parametrize("kpi", REPLY_KPIS)
+def test_an_agent_s_messages_are_the_agent_s_own(landed: Landed, kpi: str) -> None:
+    """In a session that was handed on, each agent's responses count for that agent alone, under the work's queue."""
+    replies = replies_that_count(landed)
+    groups = replies.groupby(replies.day + " " + replies.agent + "/" + replies.queue)
+    expected = {key: REPLY_KPIS[kpi](rows) for key, rows in groups}
+
+    found = landed.column(AGENT_DAILY_KPIS, kpi)
+
+    assert any(given(value) is not None for value in expected.values())
+    assert not differing({key: value for key, value in found.items() if value is not None or key in expected}, expected)
+
+
+QUEUE_KPIS: Kpis = {
+    "interaction_count": len,
+    "transfer_count": lambda rows: rows.transfer_count.astype(float).sum(),
+    "max_queue_wait_seconds": lambda rows: rows.queue_wait_seconds.astype(float).max(),
+    **{
+        name: CHANNEL_KPIS[name]
+        for name in (
+            *("accepted_count", "abandoned_count", "abandonment_rate"),
+            *("average_queue_wait_seconds", "average_talk_seconds", "average_hold_seconds"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("kpi", QUEUE_KPIS)
+def test_a_queue_s_day_is_what_waited_in_it_first(landed: Landed, kpi: str) -> None:
+    """Each session and call counts once, for the queue in which it waited first, answered or not."""
+    waited = counting(landed).dropna(subset=["queue_id"])
+    expected = {f"{day} {queue}": QUEUE_KPIS[kpi](rows) for (day, queue), rows in waited.groupby(["day", "queue_id"])}
+
+    assert not differing(landed.column(QUEUE_DAILY_KPIS, kpi), expected)
+
+
+QUEUE_WORK_KPIS: Kpis = {
+    "agent_count": lambda rows: rows[rows.AcceptDateTime.notna()].UserId.nunique(),
+    **WORK_KPIS,
+}
+
+
+@pytest.mark.parametrize("kpi", QUEUE_WORK_KPIS)
+def test_a_queue_s_work_is_what_came_from_it(landed: Landed, kpi: str) -> None:
+    """Work counts for its own queue, also where the session waited in another one first."""
+    works = works_that_count(landed).groupby(["day", "OriginalGroupId"])
+    expected = {f"{day} {queue}": QUEUE_WORK_KPIS[kpi](rows) for (day, queue), rows in works}
+
+    found = landed.column(QUEUE_DAILY_KPIS, kpi)
+
+    assert not differing({key: value for key, value in found.items() if value or key in expected}, expected)
+
+
+@pytest.mark.parametrize("kpi", REPLY_KPIS)
+def test_a_queue_s_messages_are_those_of_its_work(landed: Landed, kpi: str) -> None:
+    """What agents wrote counts for the queue that they took the session from."""
+    replies = replies_that_count(landed)
+    expected = {key: REPLY_KPIS[kpi](rows) for key, rows in replies.groupby(replies.day + " " + replies.queue)}
+
+    found = landed.column(QUEUE_DAILY_KPIS, kpi)
+
+    assert not differing({key: value for key, value in found.items() if value is not None or key in expected}, expected)
+
+
+@pytest.mark.parametrize(
+    ("mart", "computed"),
+    [
+        (SESSION_KPIS, {*BY_RECORD, *BY_ENTRY, *map(stored, METRIC_TYPES), "works", "replies"}),
+        (AGENT_DAILY_KPIS, {*AGENT_KPIS, *REPLY_KPIS}),
+        (QUEUE_DAILY_KPIS, {*QUEUE_KPIS, *QUEUE_WORK_KPIS, *REPLY_KPIS}),
+        (CHANNEL_DAILY_KPIS, {*CHANNEL_KPIS, "average_agent_response_time"}),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_every_figure_is_computed_a_second_time(mart: Dataset, computed: set[str]) -> None:
+    """A KPI that is added to a mart and not to these tests fails here; works and replies are told by the roll-ups."""
+    assert {field.name for field in mart.fields} - NOT_MEASURED == computed - NOT_MEASURED
+
+
+@pytest.mark.parametrize("mart", [AGENT_DAILY_KPIS, QUEUE_DAILY_KPIS, CHANNEL_DAILY_KPIS], ids=lambda mart: mart.name)
+def test_no_day_and_no_key_comes_twice(landed: Landed, mart: Dataset) -> None:
+    """Sessions that end after midnight are summed on one day, each queue, agent or channel in one row."""
+    rows = landed.project.lake.dataset(mart, DAYS).to_table().to_pylist()
+
+    assert len({landed.key(mart, row) for row in rows}) == len(rows) > 0
+
+
+def test_a_session_that_ends_after_midnight_lands_in_one_place(landed: Landed) -> None:
+    """On the day of its creation, with all that was said of it, and nowhere else."""
+    late = landed.truth[[end is not None and end.date().isoformat() > day for end, day in ends_and_days(landed)]]
+    kept = {
+        row["interaction_id"]: row for day in LANDED_DAYS for row in landed.project.rows(SESSION_KPIS, day).to_pylist()
+    }
+    places = [
+        (row["interaction_id"], day)
+        for day in LANDED_DAYS
+        for row in landed.project.rows(SESSION_KPIS, day).to_pylist()
+        if row["interaction_id"] in set(late.id)
+    ]
+
+    assert sorted(places) == sorted(zip(late.id, late.day, strict=True))
+    assert any(kept[one]["end_user_message_count"] for one in late.id)
+
+
+def ends_and_days(landed: Landed) -> list[tuple[Any, str]]:
+    return [(given(end), day) for end, day in zip(landed.truth.ended, landed.truth.day, strict=True)]
 
 
 def measured(**values: Any) -> pads.Dataset:

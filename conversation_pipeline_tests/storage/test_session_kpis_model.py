@@ -21,6 +21,7 @@ DAY = datetime(2026, 11, 18, tzinfo=UTC)
 NOON = DAY + timedelta(hours=12)
 SESSION, CALL = "0Mw000000000001AAA", "0LQ000000000001AAA"
 RITA, JON = "005AA0000001111ABC", "005AA0000002222ABC"
+CHAT, PHONE = "00GAA0000001111ABC", "00GAA0000002222ABC"
 Row = dict[str, Any]
 
 
@@ -76,6 +77,7 @@ def kpis(
     works: Sequence[Row] = (),
     metrics: Sequence[Row] = (),
     days: Sequence[date] = (DAY.date(),),
+    queues: Sequence[Row] = (),
 ) -> Row:
     """The only row of the model."""
     is_call = interaction["id"] == CALL
@@ -88,7 +90,7 @@ def kpis(
         "agent_work": table(AGENT_WORK, works),
         "messaging_channels": table(MESSAGING_CHANNELS, []),
         "users": table(USERS, [{"id": RITA, "name": "Rita"}, {"id": JON, "name": "Jon"}]),
-        "queues": table(QUEUES, []),
+        "queues": table(QUEUES, queues),
     }
     with run_model("session_kpis", inputs, {"day_start": DAY, "day_end": DAY + timedelta(days=1)}) as rows:
         [row] = rows.read_all().to_pylist()
@@ -263,3 +265,22 @@ def test_talk_is_the_call_without_menu_queue_and_hold() -> None:
 def test_talk_is_not_told_without_the_time_on_hold() -> None:
     """An unknown hold is not a hold of no time."""
     assert kpis(call(call_accept_date_time=at(50)))["talk_seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("interaction", "works", "queue"),
+    [
+        pytest.param(session(owner_id=CHAT), [work(original_group_id=PHONE)], PHONE, id="the work's"),
+        pytest.param(session(owner_id=CHAT, accept_time=None), [], CHAT, id="its owner"),
+        pytest.param(session(owner_id=RITA), [], None, id="owned by a user"),
+        pytest.param(call(queue_name="Phone"), [], PHONE, id="the call's name for it"),
+        pytest.param(call(queue_name="Twin"), [], None, id="two queues of that name"),
+    ],
+)
+def test_the_queue_is_told_by_work_or_owner_or_call(interaction: Row, works: list[Row], queue: str | None) -> None:
+    """Who gave up before there was any work has waited in a queue as well."""
+    names = {CHAT: "Chat", PHONE: "Phone", "00G3": "Twin", "00G4": "Twin"}
+
+    found = kpis(interaction, works=works, queues=[{"id": one, "name": name} for one, name in names.items()])
+
+    assert found["queue_id"] == queue

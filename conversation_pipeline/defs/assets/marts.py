@@ -20,6 +20,7 @@ from conversation_pipeline.schemas.marts import (
     AGENT_DAILY_KPIS,
     CHANNEL_DAILY_KPIS,
     METRIC_TYPES,
+    QUEUE_DAILY_KPIS,
     SESSION_KPIS,
     stored,
 )
@@ -38,6 +39,8 @@ _EXAMPLES = 10
 _RECORDS_LATE = timedelta(days=1)
 """How long after a session's end its stored metrics may be created."""
 _SNAPSHOTS = (MESSAGING_CHANNELS.name, USERS.name, QUEUES.name)
+_ROLL_UPS = {AGENT_DAILY_KPIS: (USERS.name, QUEUES.name), QUEUE_DAILY_KPIS: (QUEUES.name,), CHANNEL_DAILY_KPIS: ()}
+"""What is summed by day, and whose names it takes from which snapshots."""
 
 
 def refreshed_with_its_days() -> dg.AutomationCondition:  # type: ignore[type-arg]  # Dagster reads the bare name
@@ -67,7 +70,7 @@ def marts_refresh() -> dg.SensorDefinition:
 
 
 def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    return [session_kpis(daily), roll_up(AGENT_DAILY_KPIS, daily), roll_up(CHANNEL_DAILY_KPIS, daily)]
+    return [session_kpis(daily), *(roll_up(dataset, daily) for dataset in _ROLL_UPS)]
 
 
 def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -111,7 +114,7 @@ def roll_up(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         automation_condition=refreshed_with_its_days(),
-        deps=[SESSION_KPIS.name, *(_SNAPSHOTS if dataset is AGENT_DAILY_KPIS else ())],
+        deps=[SESSION_KPIS.name, *_ROLL_UPS[dataset]],
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         def land(day: str) -> Metadata:
