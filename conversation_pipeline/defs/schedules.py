@@ -4,21 +4,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.assets.archives import BY_ARRIVAL
 from conversation_pipeline.defs.landing import DAYS_A_RUN
-from conversation_pipeline.defs.sweep import days_told_by_sessions, last_materialized
+from conversation_pipeline.defs.sweep import LONG_AGO, asked_at, days_told_by_sessions, last_materialized
+from conversation_pipeline.extract.changes import changed_days
 from conversation_pipeline.extract.windows import unbroken
+from conversation_pipeline.salesforce.errors import SalesforceError
 from conversation_pipeline.schemas import Dataset
-from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS
+from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS, TRANSCRIPTS
+from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake
 
 LOOK_BACK_DAYS = 3
 """Days that the daily run reads again: sessions change for a day and more after they began."""
+
+_MADE_OF_SESSIONS = (TRANSCRIPTS.name, SESSION_KPIS.name, AGENT_DAILY_KPIS.name, CHANNEL_DAILY_KPIS.name, "warehouse")
 
 
 def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
@@ -36,8 +42,8 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         default_status=dg.DefaultScheduleStatus.STOPPED,
         required_resource_keys={"lake", "salesforce"},
         description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, those that are due to "
-        "be read again (CONVERSATION_REREAD_DAYS), older ones whose sessions were still open when last read, and the "
-        "conversations of older days whose sessions changed since.",
+        "be read again (CONVERSATION_REREAD_DAYS), and of older days the sessions and calls that went on, with their "
+        "transcripts and figures, and the conversations whose sessions changed since.",
     )
     def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
@@ -46,12 +52,15 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         if last < first:
             return dg.SkipReason(f"no day since {first.isoformat()} has ended yet")
         ended = [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
-        open_days = [day for day in days_with_open_sessions(context.resources.lake) if day < first.isoformat()]
         due_again = days_due_again(last, context.resources.salesforce.settings.reread_ages, daily.start.date())
         # A run of a range is one run, whatever the backfill policies of its assets say.
-        nightly = unbroken([*open_days, *due_again, *ended], longest=DAYS_A_RUN)
+        nightly = unbroken([*due_again, *ended], longest=DAYS_A_RUN)
         asked = {day for run in nightly for day in run}
-        return [*[_request(run, tonight=today) for run in nightly], *_sweep(context, asked, tonight=today)]
+        return [
+            *[_request(run, tonight=today) for run in nightly],
+            *_older_ones(context, first, tonight=today),
+            *_sweep(context, asked, tonight=today),
+        ]
 
     return [conversations_nightly]
 
@@ -66,18 +75,34 @@ def days_due_again(last: date, ages: Sequence[int], start: date) -> list[str]:
     return [day.isoformat() for day in days if day >= start]
 
 
-def days_with_open_sessions(lake: Lake) -> list[str]:
+def days_of_changed_sessions(context: dg.ScheduleEvaluationContext, dataset: Dataset) -> set[str]:
     """
-    Days whose sessions or calls have not ended as far as the lake knows.
+    Days of sessions (or calls) that were open lately and have changed since, wherever they are in the lake: one query.
 
-    Until such a day is read again its session stays on the work list of every later day, and its transcript short.
+    Until such a day is read again its session stays on the work list of every later day, and its transcript short. It
+    is asked for until nothing of it has changed for some days, for by then the messages of its last day are told too.
     """
-    days: set[str] = set()
+    lake: Lake = context.resources.lake
+    created, ends = str(dataset.partition_by), str(dataset.ends_at)
+    since = max((asked_at(it) for it in lake.receipts(dataset)), default=LONG_AGO) - timedelta(days=LOOK_BACK_DAYS)
+    open_lately = pc.field(ends).is_null() | (pc.field(ends) >= pa.scalar(since))
+    rows = lake.dataset(dataset).to_table(columns=[created], filter=open_lately)
+    days = {instant.date().isoformat() for instant in rows[created].to_pylist()}
+    if not days:
+        return set()
+    try:
+        return days & changed_days(context.resources.salesforce.query, dataset, str(dataset.cursor_field), since).keys()
+    except SalesforceError as error:  # the days of last night are read all the same
+        context.log.warning(f"{dataset.name}: {error}. Older days are not looked for tonight.")
+        return set()
+
+
+def _older_ones(context: dg.ScheduleEvaluationContext, first: date, *, tonight: date) -> Iterator[dg.RunRequest]:
+    """Sessions and calls of days before the first, and what is made of those without asking for anything else."""
     for dataset in (MESSAGING_SESSIONS, VOICE_CALLS):
-        created, ends = str(dataset.partition_by), str(dataset.ends_at)
-        rows = lake.dataset(dataset).to_table(columns=[created], filter=pc.field(ends).is_null())
-        days.update(instant.date().isoformat() for instant in rows[created].to_pylist())
-    return sorted(days)
+        older = (day for day in days_of_changed_sessions(context, dataset) if day < first.isoformat())
+        for run in unbroken(older, longest=DAYS_A_RUN):
+            yield _request(run, dataset, *_MADE_OF_SESSIONS, tonight=tonight)
 
 
 def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: date) -> Iterator[dg.RunRequest]:
@@ -93,12 +118,12 @@ def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: d
             yield _request(run, dataset, tonight=tonight)
 
 
-def _request(days: list[str], dataset: Dataset | None = None, *, tonight: date) -> dg.RunRequest:
-    """A run for some days, of everything or of one dataset alone."""
+def _request(days: list[str], dataset: Dataset | None = None, *models: str, tonight: date) -> dg.RunRequest:
+    """A run for some days, of everything, or of one dataset and models made of it."""
     name = f"{dataset.name} of " if dataset else ""
     return dg.RunRequest(
         run_key=f"{tonight.isoformat()}: {name}{days[0]}..{days[-1]}",
-        asset_selection=[dg.AssetKey(dataset.name)] if dataset else None,
+        asset_selection=[dg.AssetKey(one) for one in (dataset.name, *models)] if dataset else None,
         asset_check_keys=[dg.AssetCheckKey(dg.AssetKey(dataset.name), drift.CHECK)] if dataset else None,
         tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
     )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.defs.sweep import asked_at
 from conversation_pipeline.extract.changes import changed_days, count_by_day, days_that_differ
 from conversation_pipeline.extract.on_platform import cursor_field
 from conversation_pipeline.extract.windows import Window, unbroken
@@ -20,12 +21,11 @@ from conversation_pipeline.salesforce.errors import FieldUnavailable, ObjectUnav
 from conversation_pipeline.salesforce.quotas import QuotaStoreError
 from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.settings import SettingsError
-from conversation_pipeline.storage import Lake, Receipt, StorageError
+from conversation_pipeline.storage import Lake, StorageError
 
 _EVERY = timedelta(minutes=15)
 _DELETED_EVERY = timedelta(hours=6)
 _ASK_AGAIN_AFTER = 3600.0
-_LONG_AGO = "2000-01-01T00:00:00+00:00"
 _LONGEST_LOG = timedelta(days=14)
 """Salesforce lists deleted records of the last 15 days: a sweep that pauses longer compares counts instead."""
 
@@ -87,10 +87,10 @@ def look(
     look reaches back to the oldest reading in the lake.
     """
     now = org.query.server_time()
-    asked_at = {str(receipt.partition): _asked_at(receipt) for receipt in lake.receipts(dataset)}
-    if not asked_at:
+    asked = {str(receipt.partition): asked_at(receipt) for receipt in lake.receipts(dataset)}
+    if not asked:
         return set(), {}
-    since = datetime.fromisoformat(seen["since"]) if "since" in seen else min(asked_at.values())
+    since = datetime.fromisoformat(seen["since"]) if "since" in seen else min(asked.values())
     deleted_since = datetime.fromisoformat(seen.get("deleted_since", since.isoformat()))
     deletes_are_due = now - deleted_since >= _DELETED_EVERY
     try:
@@ -108,7 +108,7 @@ def look(
     pending: dict[str, float] = seen.get("pending", {})
     waiting = {day: at for day, at in pending.items() if day not in landed(pending)}
     overdue = {day for day, at in waiting.items() if time.time() - at >= _ASK_AGAIN_AFTER}
-    days = {day for day in found if day in asked_at or day == today} | overdue
+    days = {day for day in found if day in asked or day == today} | overdue
     return days, {
         "since": now.isoformat(),
         "deleted_since": deleted_since.isoformat(),
@@ -131,11 +131,6 @@ def _landed(context: dg.SensorEvaluationContext, dataset: Dataset, pending: Mapp
     )
     records = context.instance.fetch_materializations(since, limit=1000).records
     return {str(one.partition_key) for one in records if one.timestamp >= pending.get(str(one.partition_key), 0.0)}
-
-
-def _asked_at(receipt: Receipt) -> datetime:
-    """When the org was asked for what a file holds; long ago where it does not say."""
-    return datetime.fromisoformat(receipt.provenance.get("asked_at", _LONG_AGO))
 
 
 def run_requests(dataset: Dataset, days: Iterable[str], daily: dg.DailyPartitionsDefinition) -> list[dg.RunRequest]:

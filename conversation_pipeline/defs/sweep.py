@@ -9,7 +9,7 @@ session or call of that conversation has changed: the lake knows which, so findi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -32,12 +32,18 @@ SWEPT_DAYS = timedelta(days=3)
 _A_NIGHT = timedelta(hours=20)
 """Shorter than a day, so that a nightly run which starts earlier than the last one sweeps all the same."""
 
-_LONG_AGO = "2000-01-01T00:00:00+00:00"
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def asked_at(receipt: Receipt) -> datetime:
+    """When the org was asked for what a file holds; long ago where it does not say."""
+    told = receipt.provenance.get("asked_at")
+    return LONG_AGO if told is None else datetime.fromisoformat(told)
 
 
 def is_due(dataset: Dataset, there: Receipt, now: datetime) -> bool:
     """Whether a day in the lake has to be read as a whole, whatever the stamps say."""
-    swept_at = datetime.fromisoformat(there.provenance.get("swept_at", _LONG_AGO))
+    swept_at = datetime.fromisoformat(there.provenance.get("swept_at", LONG_AGO.isoformat()))
     recent = now < Window.of_day(str(there.partition)).end + SWEPT_DAYS
     return dataset.name in SWEPT and recent and now - swept_at >= _A_NIGHT
 
@@ -58,19 +64,19 @@ LastReadings = Callable[[Iterable[str]], Mapping[str, datetime]]
 def days_told_by_sessions(dataset: Dataset, lake: Lake, now: datetime, last_readings: LastReadings) -> list[str]:
     """Days older than those of the sweep, read before a session or call of one of their conversations changed."""
     column, created = SWEPT[dataset.name], str(dataset.partition_by)
-    asked_at = {
-        str(receipt.partition): datetime.fromisoformat(receipt.provenance.get("asked_at", _LONG_AGO))
+    asked = {
+        str(receipt.partition): asked_at(receipt)
         for receipt in lake.receipts(dataset)
         if now >= Window.of_day(str(receipt.partition)).end + SWEPT_DAYS
     }
-    if not asked_at:
+    if not asked:
         return []
-    changed = _changed(lake, min(asked_at.values()) - OVERLAP)
+    changed = _changed(lake, min(asked.values()) - OVERLAP)
     named = pc.field(column).isin(pa.array(list(changed), pa.string()))
     told: dict[str, datetime] = {}
-    for row in lake.dataset(dataset, asked_at).to_table(columns=[created, column], filter=named).to_pylist():
+    for row in lake.dataset(dataset, asked).to_table(columns=[created, column], filter=named).to_pylist():
         day, at = row[created].date().isoformat(), changed[row[column]]
-        if at >= asked_at[day] - OVERLAP:
+        if at >= asked[day] - OVERLAP:
             told[day] = max(at, told.get(day, at))
     read_at = last_readings(told) if told else {}
     return sorted(day for day, at in told.items() if day not in read_at or at >= read_at[day] - OVERLAP)

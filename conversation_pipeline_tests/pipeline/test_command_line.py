@@ -241,19 +241,6 @@ def test_the_schedule_asks_for_the_days_that_have_ended(project: Project, start:
     assert asked == [(first, "2026-11-22")]
 
 
-def test_the_schedule_asks_for_older_days_whose_sessions_are_open(project: Project) -> None:
-    """A day on which a session began that had not ended when it was read is requested until it has."""
-    project.environment["CONVERSATION_REREAD_DAYS"] = ""
-    begun = datetime(2026, 11, 12, 8, 0, tzinfo=UTC)
-    row = {"id": "0MwAA0000000001AAA", "created_date": begun, "start_time": begun, "end_time": None}
-    rows = pa.RecordBatch.from_pylist([row], MESSAGING_SESSIONS.schema)
-    project.lake.replace(MESSAGING_SESSIONS, "2026-11-12", [rows], run_id="test")
-
-    asked = nightly(project, date(2026, 1, 1), datetime(2026, 11, 23, 0, 30, tzinfo=UTC))
-
-    assert asked == [("2026-11-12", "2026-11-12"), ("2026-11-20", "2026-11-22")]
-
-
 def test_the_schedule_asks_for_days_that_are_due_to_be_read_again(project: Project) -> None:
     """Those that settled as many days ago as the setting says, so that redactions are found."""
     project.environment["CONVERSATION_REREAD_DAYS"] = "7,30"
