@@ -16,7 +16,7 @@ from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.salesforce.errors import SalesforceError
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS, TRANSCRIPTS
-from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, SESSION_KPIS
+from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake
@@ -24,7 +24,8 @@ from conversation_pipeline.storage import Lake
 LOOK_BACK_DAYS = 3
 """Days that the daily run reads again: sessions change for a day and more after they began."""
 
-_MADE_OF_SESSIONS = (TRANSCRIPTS.name, SESSION_KPIS.name, AGENT_DAILY_KPIS.name, CHANNEL_DAILY_KPIS.name, "warehouse")
+_FIGURES = (SESSION_KPIS, AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS)
+_MADE_OF_SESSIONS = (TRANSCRIPTS.name, *(dataset.name for dataset in _FIGURES), "warehouse")
 
 
 def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:

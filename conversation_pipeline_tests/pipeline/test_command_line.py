@@ -12,7 +12,6 @@ from pathlib import Path
 
 import dagster as dg
 import httpx
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -23,7 +22,6 @@ from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.conversations import MESSAGES
-from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.settings import ROADS, load_settings
 from conversation_pipeline_tests.conftest import FIRST_DAY, Control, Project
 

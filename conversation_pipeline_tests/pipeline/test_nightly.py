@@ -12,8 +12,6 @@ import pytest
 
 from conversation_pipeline.defs.landing import Landing, land_days
 from conversation_pipeline.defs.resources import Org
-from conversation_pipeline.schemas.conversations import TRANSCRIPTS
-from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.simulator import Simulator
@@ -22,7 +20,14 @@ from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, Control, Projec
 
 DAY = FIRST_DAY.isoformat()
 """Of the session that goes on."""
-MADE_OF_SESSIONS = [TRANSCRIPTS.name, SESSION_KPIS.name, AGENT_DAILY_KPIS.name, CHANNEL_DAILY_KPIS.name, "warehouse"]
+MADE_OF_SESSIONS = [
+    "transcripts",
+    "session_kpis",
+    "agent_daily_kpis",
+    "channel_daily_kpis",
+    "queue_daily_kpis",
+    "warehouse",
+]
 Asked = tuple[list[str], str, str]
 
 
