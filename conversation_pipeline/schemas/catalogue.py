@@ -17,6 +17,7 @@ from conversation_pipeline.schemas.conversations import (
     TRANSCRIPT_ARCHIVES,
     TRANSCRIPTS,
 )
+from conversation_pipeline.schemas.coverage import ROAD_COVERAGE
 from conversation_pipeline.schemas.dataset import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS, SESSION_KPIS
@@ -58,5 +59,6 @@ DATASETS: tuple[Dataset, ...] = (
     AGENT_DAILY_KPIS,
     QUEUE_DAILY_KPIS,
     CHANNEL_DAILY_KPIS,
+    ROAD_COVERAGE,
     ERASURES,
 )

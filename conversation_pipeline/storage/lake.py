@@ -35,8 +35,8 @@ from conversation_pipeline.storage.store import Draft, Store
 
 FILE = "data.parquet"
 
-DECIDING = ("swept_at", "selection")
-"""Provenance by which a later run chooses what to ask for, so it is kept up to date where the rows stay as they are."""
+DECIDING = ("swept_at", "selection", "not_read", "not_due", "closed")
+"""Provenance that later runs go by, so it is kept up to date where the rows stay as they are."""
 
 MEMORY = 256 * 2**20
 """Bytes of rows that ``replace`` gathers to sort them; beyond that they go through the disk."""

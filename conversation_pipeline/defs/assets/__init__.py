@@ -9,6 +9,7 @@ import dagster as dg
 from conversation_pipeline.defs.assets import (
     archives,
     conversations,
+    coverage,
     data_cloud,
     entry_roads,
     erasures,
@@ -35,6 +36,7 @@ def assets(
         *archives.assets(roads, daily),
         *conversations.assets(roads, daily),
         *marts.assets(daily),
+        *coverage.assets(roads, daily),
     ]
     made += erasures.assets(datasets, made)
     return [*made, *warehouse.assets(datasets, made)]

@@ -31,8 +31,10 @@ from conversation_pipeline.storage import Lake, PublishError, Receipt, Staged, S
 from conversation_pipeline.storage.erasure import erased
 from conversation_pipeline.storage.notes import Notes
 
+ASKED_AT = "asked_at"
+"""In a day's receipt: when its query was sent, by the org's clock."""
+
 _LOOKS = "looks"
-_ASKED_AT = "asked_at"
 _RESTARTS = 2
 
 
@@ -134,7 +136,7 @@ def _untouched(landing: DataCloudLanding, day: str, receipt: Receipt | None, now
         landing.log.info(f"{ENTRIES_DATA_CLOUD.name} of {day} is asked for from {begins:%Y-%m-%d %H:%M} UTC on")
         kept = {} if receipt is None else receipt_metadata(receipt)
         return {**kept, "closed": False, "asked_for_from": begins.isoformat()}
-    since = datetime.fromisoformat(receipt.provenance[_ASKED_AT])
+    since = datetime.fromisoformat(receipt.provenance[ASKED_AT])
     return {**receipt_metadata(receipt), "changed": False, "closed": now - since >= landing.lag}
 
 
@@ -172,7 +174,7 @@ def _land_run(
                 query.batches(entries),
                 run_id=landing.run_id,
                 road=ROAD,
-                provenance={_LOOKS: msgspec.json.encode(told).decode(), _ASKED_AT: query.asked_at.isoformat()},
+                provenance={_LOOKS: msgspec.json.encode(told).decode(), ASKED_AT: query.asked_at.isoformat()},
             )
         except LocatorLost as error:
             query.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,12 @@ from conversation_pipeline.salesforce.conversation_data import ConversationData
 from conversation_pipeline.salesforce.errors import ConversationUnreadable, RecordUnavailable
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import Lake, PublishError, Pull, Staged, Staging
+
+# In a day's receipt, of its work list: conversations without a reading that was due, those of whose call none is yet,
+# and whether all have settled and were read since.
+NOT_READ = "not_read"
+NOT_DUE = "not_due"
+CLOSED = "closed"
 
 _TOO_MANY_UNKNOWN = 5  # so many, and nobody known: that is the road, not the conversations
 _LATELY = timedelta(days=1)
@@ -225,18 +232,30 @@ def _land(
     held = _plan(landing, wanted, [day], pull.asked_at, {day: _EVER}, staged).held
     serving = {need.conversation_identifier: held.get((need.conversation_identifier, day)) for need in wanted}
     told = batches(read_back(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
+    closed = _is_closed(wanted, serving, day, pull.asked_at)
+    unread = [need for need in wanted if serving[need.conversation_identifier] is None]
     receipt = landing.lake.replace(
-        dataset, day, _with_kept(told, landing, day, kept), run_id=landing.run_id, road=road.name
+        dataset,
+        day,
+        _with_kept(told, landing, day, kept),
+        run_id=landing.run_id,
+        road=road.name,
+        provenance=_provenance(unread, closed=closed),
     )
-    waiting = sum(1 for readings in serving.values() if readings is None)
     return {
         **receipt_metadata(receipt),
-        "conversations": len(wanted) - waiting,
-        "conversations_without_reading": waiting,
+        "conversations": len(wanted) - len(unread),
+        "conversations_without_reading": len(unread),
         "conversations_kept": len(kept),
-        "closed": _is_closed(wanted, serving, day, pull.asked_at),
+        "closed": closed,
         **drift_metadata(drift.seen),
     }
+
+
+def _provenance(unread: Sequence[Need], *, closed: bool) -> dict[str, str]:
+    due = [need.conversation_identifier for need in unread if need.readable]
+    not_due = [need.conversation_identifier for need in unread if not need.readable]
+    return {NOT_READ: json.dumps(due), NOT_DUE: json.dumps(not_due), CLOSED: json.dumps(closed)}
 
 
 def _is_closed(
