@@ -4,7 +4,8 @@ Erasure: whom the org has deleted for good leaves the lake and the staging area 
 The feed is ``conversation_api_log``; the dataset ``erasures`` is the record. What is to go is put on record first, for
 the rows that tell whose a conversation was go too; then it is removed; then the record says so. A replay that was
 killed is so done again, and what comes back later (a slow run, an old archive) is removed by the next one: each looks
-for everybody on record, in the lake and in what was staged since the one before.
+for everybody on record, in the lake and in what was staged since the one before. Replays that run side by side add to
+the record what each has found and done; neither writes over the other's.
 """
 
 from __future__ import annotations
@@ -163,6 +164,11 @@ def remember(lake: Lake, *, run_id: str) -> None:
 
     Nothing is forgotten but by erasure. To be called before entries of new sessions are landed.
     """
+    with lake.alone(REMEMBERED_END_USERS):
+        _remember(lake, run_id)
+
+
+def _remember(lake: Lake, run_id: str) -> None:
     inputs = {
         it.name: lake.dataset(it) for it in (MESSAGING_SESSIONS, VOICE_CALLS, CONVERSATIONS, REMEMBERED_END_USERS)
     }
@@ -218,21 +224,23 @@ def replay(lake: Lake, staging: Staging, datasets: Sequence[Dataset], *, run_id:
         StorageError: A file is torn or kept changing. What is to go is on record; run it again.
     """
     remember(lake, run_id=run_id)
-    before = {erasure.id: erasure for erasure in on_record(lake)}
+    before = on_record(lake)
+    known = {erasure.id: erasure for erasure in before}
     log = completed(lake)
-    new = [it for it in log if it.entity_type in ENTITY_TYPES and it.id not in before]
-    grown = _with_what_goes(lake, [*before.values(), *new])
-    planned = [it if it == before.get(it.id) else replace(it, replayed_at=None) for it in grown]
-    _write(lake, planned, run_id)
+    new = [it for it in log if it.entity_type in ENTITY_TYPES and it.id not in known]
+    grown = _with_what_goes(lake, [*before, *new])
+    found = [it if it == known.get(it.id) else replace(it, replayed_at=None) for it in grown]
+    planned, _ = _put_on_record(lake, before, found, run_id)
     searched = (*datasets, REMEMBERED_END_USERS)
     rows = [one for dataset in searched for one in _remove(lake, dataset, _together(planned), run_id)]
     due = [it for it in planned if it.replayed_at is None or _of(it, rows)]
     staged = staging.erase(_together(planned), again=not due)
     answers = [_Removed(it.dataset, it.day, owners) for it, owners in staged]
     done = [_done(it, rows, answers, run_id) if it in due or _of(it, answers) else it for it in planned]
+    _, receipt = _put_on_record(lake, planned, done, run_id)
     return Replay(
-        receipt=_write(lake, done, run_id),
-        on_record=len(done),
+        receipt=receipt,
+        on_record=receipt.rows,
         new=len(new),
         not_understood=Counter(str(it.entity_type) for it in log if it.entity_type not in ENTITY_TYPES),
         rows=_by_dataset(rows),
@@ -386,9 +394,56 @@ def _together(erasures: Iterable[Erasure]) -> frozenset[str]:
     return frozenset().union(*(erasure.identifiers for erasure in erasures))
 
 
-def _write(lake: Lake, erasures: Iterable[Erasure], run_id: str) -> Receipt:
-    rows = pa.RecordBatch.from_pylist([_to_row(erasure) for erasure in erasures], schema=ERASURES.schema)
-    return lake.replace(ERASURES, None, [rows], run_id=run_id)
+def _put_on_record(
+    lake: Lake, before: Iterable[Erasure], now: Sequence[Erasure], run_id: str
+) -> tuple[list[Erasure], Receipt]:
+    """
+    Add to the record what has changed; a replay beside this one may have written it meanwhile.
+
+    Args:
+        before: The erasures as they were when this replay read or wrote them last.
+
+    Returns:
+        The erasures as they are on record now, and the record's receipt.
+    """
+    known = {erasure.id: erasure for erasure in before}
+    for _ in range(_ATTEMPTS):
+        with lake.alone(ERASURES):
+            there = lake.receipt(ERASURES, None)
+            record = {erasure.id: erasure for erasure in on_record(lake)}
+            record |= {it.id: _merged(known.get(it.id), it, record.get(it.id)) for it in now}
+            try:
+                receipt = lake.replace(ERASURES, None, _rows(lake, record.values(), there), run_id=run_id)
+            except _Replaced:
+                continue
+            return [record[it.id] for it in now], receipt
+    raise PublishError(f"{ERASURES.name} kept changing; materialize it again")
+
+
+def _merged(before: Erasure | None, ours: Erasure, theirs: Erasure | None) -> Erasure:
+    """What two replays say of one erasure: all that either found, and what both removed."""
+    if theirs is None or theirs == before:
+        return ours
+    told = before or replace(ours, rows={}, answers={})
+    both = replace(
+        ours,
+        conversations=ours.conversations | theirs.conversations,
+        records=ours.records | theirs.records,
+        rows=_sum(theirs.rows, Counter(ours.rows) - Counter(told.rows)),
+        answers=_sum(theirs.answers, Counter(ours.answers) - Counter(told.answers)),
+        replayed_at=None,
+    )
+    # It is done when somebody has looked for all of it.
+    done = [it for it in (theirs, ours) if it.replayed_at is not None and it.identifiers == both.identifiers]
+    return replace(both, replayed_at=done[-1].replayed_at, run_id=done[-1].run_id) if done else both
+
+
+def _rows(lake: Lake, erasures: Iterable[Erasure], there: Receipt | None) -> Iterator[pa.RecordBatch]:
+    """The record's rows, if it is still the one that was read."""
+    yield pa.RecordBatch.from_pylist([_to_row(erasure) for erasure in erasures], schema=ERASURES.schema)
+    now = lake.receipt(ERASURES, None)
+    if (now and now.content_hash) != (there and there.content_hash):
+        raise _Replaced
 
 
 def _to_row(erasure: Erasure) -> dict[str, Any]:

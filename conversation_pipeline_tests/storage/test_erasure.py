@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from conversation_pipeline.schemas.erasures import ERASURES, REMEMBERED_END_USER
 from conversation_pipeline.schemas.messaging import MESSAGING_END_USERS, MESSAGING_SESSIONS
 from conversation_pipeline.schemas.people import AGENT_WORK
 from conversation_pipeline.schemas.voice import VOICE_CALLS
-from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage import Lake, Staging, StorageError
 from conversation_pipeline.storage.erasure import Replay, erased, remember, replay, telling_columns, waiting
 
 DAY = datetime(2026, 11, 10, 9, tzinfo=UTC)
@@ -35,7 +35,8 @@ ANNAS, BERTS = "a1a1a1a1-0000-4000-8000-000000000001", "b2b2b2b2-0000-4000-8000-
 ANNAS_CALL = "c3c3c3c3-0000-4000-8000-000000000003"
 ANNAS_RECORD, BERTS_RECORD, CALL_RECORD = "0dw000000000001AAA", "0dw000000000002AAA", "0dw000000000003AAA"
 ANNAS_SESSION, BERTS_SESSION = "0Mw000000000001AAA", "0Mw000000000002AAA"
-CALL, LOG, AGENT = "0LQ000000000001AAA", "1CL000000000001AAA", "005000000000001AAA"
+CALL, AGENT = "0LQ000000000001AAA", "005000000000001AAA"
+LOG, LOG_OF_BERT = "1CL000000000001AAA", "1CL000000000002AAA"
 
 MENTIONS = Dataset(
     name="mentions",
@@ -69,9 +70,12 @@ class House:
         day = at.date().isoformat()
         self.lake.replace(dataset, day, [batch], run_id="put", road="soql", promised=len(rows), provenance=provenance)
 
-    def asked_to_erase(self, entity: str, entity_type: str = "MessagingEndUser", status: str = "Completed") -> None:
-        row = {"id": LOG, "requested_entity_type": entity_type, "requested_entity_identifier": entity}
-        self.put(CONVERSATION_API_LOG, {**row, "status": status, "action": "Delete"})
+    def asked_to_erase(
+        self, entity: str, entity_type: str = "MessagingEndUser", status: str = "Completed", log: str = LOG
+    ) -> None:
+        row = {"id": log, "requested_entity_type": entity_type, "requested_entity_identifier": entity}
+        before = [row for row in self.rows(CONVERSATION_API_LOG) if row["id"] != log]
+        self.put(CONVERSATION_API_LOG, *before, {**row, "status": status, "action": "Delete"})
 
     def replay(self) -> Replay:
         return replay(self.lake, self.staging, self.datasets, run_id="erasing")
@@ -273,6 +277,81 @@ def test_a_second_replay_changes_nothing(house: House) -> None:
 
     assert house.lake.receipt(ERASURES, None) == record
     assert (again.new, again.rows, again.files) == (0, {}, 0)
+
+
+class Meanwhile(tuple[Dataset, ...]):
+    """Datasets; when a replay begins to search them, something else happens first."""
+
+    happens: Callable[[], object]
+
+    def __iter__(self) -> Iterator[Dataset]:
+        self.happens()
+        return super().__iter__()
+
+
+def during_a_replay(house: House, happens: Callable[[], object]) -> None:
+    """A replay; meanwhile, when it has put on record what is to go, something else happens."""
+    datasets = Meanwhile(house.datasets)
+    datasets.happens = happens
+    replay(house.lake, house.staging, datasets, run_id="the slow one")
+
+
+def test_two_replays_at_once_lose_nothing_of_each_other(house: House) -> None:
+    """One begins, puts on record what is to go, and is slow; another comes with one more erasure and ends first."""
+    house.stage("entries_conversation_data", [BERTS, "1", "2", "3"], "said by Bert")
+    house.asked_to_erase(ANNA)
+
+    def another() -> None:
+        house.asked_to_erase(BERT, log=LOG_OF_BERT)
+        house.replay()
+
+    during_a_replay(house, another)
+
+    record = {row["id"]: row for row in house.lake.read(ERASURES, None).to_pylist()}
+    assert record[LOG]["conversation_identifiers"] == sorted([ANNAS, ANNAS_CALL])
+    assert record[LOG_OF_BERT]["conversation_identifiers"] == [BERTS]
+    assert counts(record[LOG]["rows_removed"])["entries_conversation_data"] == 4
+    assert counts(record[LOG_OF_BERT]["rows_removed"])["entries_conversation_data"] == 2
+    assert counts(record[LOG_OF_BERT]["answers_removed"]) == {"entries_conversation_data": 1}
+    assert not waiting(house.lake)
+    assert not house.rows(ENTRIES_CONVERSATION_DATA)
+
+
+def test_what_two_replays_remove_of_one_erasure_is_counted_together(house: House) -> None:
+    """An entry that comes back while one is at work is removed by the other: five in all."""
+    house.asked_to_erase(ANNA)
+
+    def another() -> None:
+        house.replay()
+        house.put(ENTRIES_CONVERSATION_DATA, entry(ANNAS), entry(BERTS))
+
+    during_a_replay(house, another)
+
+    [row] = house.lake.read(ERASURES, None).to_pylist()
+    assert counts(row["rows_removed"])["entries_conversation_data"] == 5
+    assert conversations(house.rows(ENTRIES_CONVERSATION_DATA)) == {BERTS}
+
+
+def test_an_erasure_that_grew_meanwhile_is_not_done(house: House) -> None:
+    """A session that is landed while a replay is at work is found by another; only who looked for it may say done."""
+    house.asked_to_erase(ANNA)
+    late = {"id": "0Mw000000000009AAA", "messaging_end_user_id": ANNA, "conversation_identifier": BERTS}
+
+    def another() -> None:
+        house.put(MESSAGING_SESSIONS, late, at=NEXT_DAY)
+        with pytest.raises(StorageError):
+            during_a_replay(house, stops)
+
+    def stops() -> None:
+        raise StorageError("killed")
+
+    during_a_replay(house, another)
+
+    [row] = house.lake.read(ERASURES, None).to_pylist()
+    assert BERTS in row["conversation_identifiers"]
+    assert row["replayed_at"] is None
+    house.replay()
+    assert not house.rows(ENTRIES_CONVERSATION_DATA)
 
 
 def test_what_comes_back_is_removed_again(house: House) -> None:
