@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from conversation_pipeline.defs import archives
+from conversation_pipeline.defs import archives, data_cloud
 from conversation_pipeline.defs.assets import assets
 from conversation_pipeline.defs.assets.archives import checks
 from conversation_pipeline.defs.assets.marts import marts_refresh
@@ -44,7 +44,13 @@ def build_defs(
         assets=assets(datasets, loaded.roads, days),
         schedules=[*schedules(days), conversations_live(loaded.roads, days)],
         asset_checks=checks(loaded.roads),
-        sensors=[*sensors(datasets, days), erasures_upstream(), *archives.sensors(loaded.roads, days), marts_refresh()],
+        sensors=[
+            *sensors(datasets, days),
+            erasures_upstream(),
+            *archives.sensors(loaded.roads, days),
+            *data_cloud.sensors(loaded.roads, days),
+            marts_refresh(),
+        ],
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,
     )

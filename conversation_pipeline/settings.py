@@ -8,9 +8,10 @@ simulator: what is required and missing stops with a sentence.
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     conversation_data_cloud_lag_minutes: int = Field(
         60, ge=0, description="How long after it has ended a day is asked for: entries reach Data Cloud by then."
     )
+    conversation_data_cloud_time_zone: str = Field(
+        "UTC",
+        description="Time zone whose wall time Data Cloud's times are, such as America/Denver. They are UTC; some orgs "
+        "see their own wall time labelled UTC, and a run then says so.",
+    )
     conversation_reread_days: str = Field(
         "7",
         description="Days after which a settled conversation is read once more, separated by commas, so that text "
@@ -154,6 +160,16 @@ class Settings(BaseSettings):
         except msgspec.DecodeError:
             raise ValueError(
                 'CONVERSATION_DATA_CLOUD_NAMES is wrong: give JSON such as {"ConversationEntry": "My_Entry__dlm"}'
+            ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _data_clouds_zone_is_one(self) -> Settings:
+        try:
+            _ = self.data_cloud_zone
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                "CONVERSATION_DATA_CLOUD_TIME_ZONE is wrong: give a name such as America/Denver, or none for UTC"
             ) from None
         return self
 
@@ -197,6 +213,12 @@ class Settings(BaseSettings):
     def data_cloud_names(self) -> dict[str, str]:
         """API names in Data Cloud by business name."""
         return msgspec.json.decode(self.conversation_data_cloud_names or "{}", type=dict[str, str])
+
+    @property
+    def data_cloud_zone(self) -> tzinfo:
+        """The time zone whose wall time Data Cloud's instants are."""
+        name = self.conversation_data_cloud_time_zone
+        return UTC if name.upper() == "UTC" else ZoneInfo(name)
 
     @property
     def reread_ages(self) -> tuple[int, ...]:

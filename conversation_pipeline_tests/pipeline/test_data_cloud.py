@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,17 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.windows import from_milliseconds
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
+    CONVERSATIONS,
     ENTRIES_CONVERSATION_DATA,
     ENTRIES_DATA_CLOUD,
 )
 from conversation_pipeline.schemas.erasures import ERASURES
-from conversation_pipeline_tests.conftest import NOW, QUIET, Control, Project, failure, project_for
+from conversation_pipeline.storage import Staging
+from conversation_pipeline_tests.conftest import IMPATIENT, NOW, QUIET, Control, Project, failure, project_for
 
 DAYS = ("2026-11-10", "2026-11-11", "2026-11-12")
 DAY = DAYS[1]
@@ -70,6 +76,17 @@ def run(project: Project, first: str = DAY, last: str | None = None, **config: A
 def keys(project: Project, day: str = DAY) -> set[tuple[str, str]]:
     rows = project.rows(ENTRIES_DATA_CLOUD, day).to_pylist()
     return {(row["conversation_identifier"], row["entry_identifier"]) for row in rows}
+
+
+def resolved(project: Project) -> set[tuple[str, str]]:
+    """Keys of entries that do not go by a record id."""
+    return {key for key in keys(project) if not key[0].startswith("0dw")}
+
+
+def of_known(project: Project, entries: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Keys of those entries whose conversation was created on the day, and so is in the lake."""
+    known = {row["conversation_identifier"] for row in project.rows(CONVERSATIONS, DAY).to_pylist()}
+    return {key for key in entries if key[0] in known}
 
 
 def by_key(rows: list[dict[str, Any]], *columns: str) -> dict[tuple[str, str], tuple[Any, ...]]:
@@ -189,6 +206,30 @@ def test_who_was_erased_does_not_come_back(project: Project, cloud: _Cloud) -> N
     assert keys(project) == {key for key in cloud.true_entries(DAY) if key[0] != gone}
 
 
+def test_entries_of_unsynced_conversations_go_by_what_the_lake_knows(project: Project, cloud: _Cloud) -> None:
+    """Where the Conversation rows are not in Data Cloud, those of the platform name the conversations."""
+    project.materialize(DAY, assets=["conversations"])
+    cloud.switch(absent_objects="Conversation")
+
+    run(project)
+
+    assert resolved(project) == of_known(project, cloud.true_entries(DAY)) != set()
+    metadata = project.metadata(ROAD, DAY)
+    assert metadata["entries_resolved_by_the_lake"] + metadata["entries_unresolved"] == len(keys(project))
+
+
+def test_conversations_that_become_known_get_their_identifiers(project: Project, cloud: _Cloud) -> None:
+    """A day whose counts stand still is read again once the lake knows conversations that nobody knew."""
+    cloud.switch(absent_objects="Conversation")
+    run(project)
+    assert not resolved(project)
+    project.materialize(DAY, assets=["conversations"])
+
+    run(project)
+
+    assert resolved(project) == of_known(project, cloud.true_entries(DAY)) != set()
+
+
 # When it is told
 
 
@@ -226,6 +267,19 @@ def test_a_day_is_read_again_when_its_count_moves(project: Project, cloud: _Clou
     assert early < len(keys(project)) == len(cloud.true_entries(DAY))
 
 
+def test_a_redaction_is_found_by_the_change_it_leaves(project: Project, cloud: _Cloud) -> None:
+    """The count stands still, the latest change does not."""
+    run(project)
+    key = next(key for key, entry in cloud.true_entries(DAY).items() if entry["text"])
+    cloud.post("redactions", conversationIdentifier=key[0], identifiers=[key[1]])
+    cloud.stand_at(NOW + timedelta(hours=2))
+
+    run(project)
+
+    texts = by_key(project.rows(ENTRIES_DATA_CLOUD, DAY).to_pylist(), "text")
+    assert texts[key] == (cloud.true_entries(DAY)[key]["text"],)
+
+
 def test_rows_processed_are_told(project: Project) -> None:
     """What credits are counted by stands in the metadata of the run's first day."""
     run(project)
@@ -251,7 +305,137 @@ def test_fresh_entries_pass_the_check(project: Project) -> None:
     assert evaluation.passed, evaluation.description
 
 
+# Who asks for it
+
+
+@dataclass
+class Daemon:
+    """The sensor, tick by tick, as the daemon evaluates it."""
+
+    project: Project
+    cursor: str | None = None
+
+    def tick(self) -> list[tuple[str, str]]:
+        """The ranges of days that are requested."""
+        definitions, settings = self.project.definitions(), self.project.settings()
+        staging = Staging(settings.conversation_staging)
+        with (
+            closing(Org(settings, IMPATIENT)) as org,
+            dg.build_sensor_context(
+                instance=self.project.instance,
+                cursor=self.cursor,
+                resources={"salesforce": org, "lake": self.project.lake, "staging": staging},
+                definitions=definitions,
+            ) as context,
+        ):
+            told = definitions.get_sensor_def("data_cloud_days").evaluate_tick(context)
+        self.cursor = told.cursor or self.cursor
+        self.told = str(told.skip_message)
+        return [
+            (it.tags["dagster/asset_partition_range_start"], it.tags["dagster/asset_partition_range_end"])
+            for it in told.run_requests or ()
+        ]
+
+
+@pytest.fixture
+def daemon(project: Project) -> Daemon:
+    return Daemon(project)
+
+
+def test_days_are_requested_once_they_have_ended_and_synced(daemon: Daemon, cloud: _Cloud) -> None:
+    """The days of the last month, but not the one whose last entries may still be on their way."""
+    cloud.stand_at(datetime(2026, 11, 13, 0, 30, tzinfo=UTC))
+
+    assert daemon.tick() == [(DAYS[0], DAYS[1])]
+
+
+def test_a_day_is_looked_at_again_until_it_stands_still(daemon: Daemon, cloud: _Cloud) -> None:
+    """Entries later than the lag are requested by the next look, and found by the run."""
+    cloud.switch(lag_minutes=180)
+    cloud.stand_at(datetime(2026, 11, 12, 1, 0, tzinfo=UTC))
+    [(first, last)] = daemon.tick()
+    run(daemon.project, first, last)
+    early = len(keys(daemon.project))
+    cloud.stand_at(datetime(2026, 11, 12, 3, 30, tzinfo=UTC))
+
+    assert daemon.tick() == [(DAY, DAY)]
+    run(daemon.project)
+
+    assert early < len(keys(daemon.project)) == len(cloud.true_entries(DAY))
+
+
+def test_days_that_stand_still_are_looked_at_once_a_day(daemon: Daemon, cloud: _Cloud) -> None:
+    """An hour after its reading a look finds nothing new; after that nothing is asked until the day after."""
+    [(first, last)] = daemon.tick()
+    run(daemon.project, first, last)
+    cloud.stand_at(NOW + timedelta(hours=1))
+    assert daemon.tick() == []
+    cloud.routes()
+
+    cloud.stand_at(NOW + timedelta(hours=3))
+    assert daemon.tick() == []
+    assert cloud.routes()["v3_submit"] == 0
+
+    cloud.stand_at(NOW + timedelta(hours=9))  # 13 November has not ended and synced yet
+    assert daemon.tick() == []
+    assert cloud.routes()["v3_submit"] == 0
+
+
+def test_a_request_that_was_not_served_is_made_again_after_an_hour(daemon: Daemon, cloud: _Cloud) -> None:
+    """A run that failed, or was never started, leaves the day without a reading."""
+    requested = daemon.tick()
+    assert daemon.tick() == []
+    cloud.stand_at(NOW + timedelta(hours=1))
+
+    assert daemon.tick() == requested
+
+
+def test_a_road_that_is_not_there_is_told_by_the_tick(daemon: Daemon, cloud: _Cloud) -> None:
+    """No run is requested for what can not be read, and the tick says what to do."""
+    cloud.switch(absent_objects="ConversationEntry")
+
+    assert daemon.tick() == []
+
+    assert "Digital Engagement bundle" in daemon.told
+
+
+def test_what_is_made_of_entries_is_requested_for_days_that_changed(project: Project) -> None:
+    """The sensor beside it unites what came, once."""
+    run(project, DAYS[0], TODAY)
+    sensor = project.definitions().get_sensor_def("data_cloud_days_landed")
+    with dg.build_sensor_context(instance=project.instance, definitions=project.definitions()) as context:
+        [request] = sensor.evaluate_tick(context).run_requests
+
+    assert "conversation_entries" in {key.to_user_string() for key in request.asset_selection}
+    assert request.tags["dagster/asset_partition_range_end"] == DAYS[-1]
+
+
 # What goes wrong
+
+
+def test_wall_time_labelled_utc_is_refused(project: Project, cloud: _Cloud) -> None:
+    """Days can not be told apart by such times, so nothing is published, and the setting is named."""
+    project.materialize(*DAYS[:2], assets=["conversations"])
+    cloud.switch(local_times=True)
+
+    assert "CONVERSATION_DATA_CLOUD_TIME_ZONE" in failure(run(project))
+
+    assert project.lake.partitions(ENTRIES_DATA_CLOUD) == []
+
+
+def test_wall_time_is_read_by_its_zone(project: Project, cloud: _Cloud) -> None:
+    """With the setting the day has the entries of its UTC day, at their times."""
+    project.materialize(*DAYS[:2], assets=["conversations"])
+    cloud.switch(local_times=True)
+    project.environment["CONVERSATION_DATA_CLOUD_TIME_ZONE"] = "America/Denver"
+
+    assert run(project).success
+
+    told = by_key(project.rows(ENTRIES_DATA_CLOUD, DAY).to_pylist(), "transcripted_timestamp")
+    truth = {
+        key: (from_milliseconds(entry["transcripted_timestamp"]),) for key, entry in cloud.true_entries(DAY).items()
+    }
+    assert told == truth
 
 
 def test_a_stream_that_is_not_deployed_is_no_empty_day(project: Project, cloud: _Cloud) -> None:

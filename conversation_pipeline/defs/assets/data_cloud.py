@@ -10,7 +10,8 @@ from conversation_pipeline.defs.landing.data_cloud import DataCloudLanding, Data
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_landed, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.data_cloud import ROAD
-from conversation_pipeline.schemas.conversations import ENTRIES_DATA_CLOUD
+from conversation_pipeline.schemas.conversations import CONVERSATIONS, ENTRIES_DATA_CLOUD
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.storage import Lake, Staging
 
 FRESHNESS = "freshness"
@@ -35,6 +36,7 @@ def entries_data_cloud(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefiniti
     @dg.asset(
         **options(ENTRIES_DATA_CLOUD, "salesforce"),
         partitions_def=daily,
+        deps=[dg.AssetDep(CONVERSATIONS.name), dg.AssetDep(MESSAGING_SESSIONS.name)],
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         pool=ROAD,
         check_specs=[

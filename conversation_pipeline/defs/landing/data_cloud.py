@@ -9,24 +9,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from conversation_pipeline.defs.reporting import Metadata, drift_metadata, receipt_metadata, usage_metadata
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.bulk import RESUME_WITHIN
-from conversation_pipeline.extract.data_cloud import ROAD, Entries, Look, Looks, Objects, discover, entries_sql, look
+from conversation_pipeline.extract.data_cloud import (
+    ROAD,
+    Entries,
+    Look,
+    Looks,
+    Objects,
+    discover,
+    entries_sql,
+    look,
+    offset,
+)
 from conversation_pipeline.extract.entries import Drift
 from conversation_pipeline.extract.windows import Window, unbroken
 from conversation_pipeline.salesforce.data_cloud import DataCloud, Page, Result
 from conversation_pipeline.salesforce.errors import LocatorLost
-from conversation_pipeline.schemas.conversations import ENTRIES_DATA_CLOUD
+from conversation_pipeline.schemas.conversations import CONVERSATIONS, ENTRIES_DATA_CLOUD
+from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.storage import Lake, PublishError, Receipt, Staged, Staging, StagingError
 from conversation_pipeline.storage.erasure import erased
 from conversation_pipeline.storage.notes import Notes
@@ -35,6 +48,8 @@ ASKED_AT = "asked_at"
 """In a day's receipt: when its query was sent, by the org's clock."""
 
 _LOOKS = "looks"
+_RECORD_IDS = ("0dw", "0Mw")
+"""How the record ids of conversations and sessions begin, by which entries of unknown conversations go."""
 _RESTARTS = 2
 
 
@@ -89,6 +104,11 @@ def asked_from(day: str, lag: timedelta) -> datetime:
     return Window.of_day(day).end + lag
 
 
+def read_at(receipt: Receipt) -> datetime:
+    """When the query was sent that a day was read by, by the org's clock."""
+    return datetime.fromisoformat(receipt.provenance[ASKED_AT])
+
+
 def land_data_cloud(
     landing: DataCloudLanding, days: Sequence[str], pull: DataCloudPull
 ) -> Iterator[tuple[str, Metadata]]:
@@ -96,48 +116,72 @@ def land_data_cloud(
     with landing.org.meter.measured() as used:
         now = pull.asked_at = landing.org.query.server_time()
         ended = [day for day in days if asked_from(day, landing.lag) <= now]
-        objects, looks = _looked(landing, ended, now, pull)
-        receipts = {day: landing.lake.receipt(ENTRIES_DATA_CLOUD, day) for day in ended}
-        new = [day for day in ended if landing.full or not _stands_still(receipts[day], looks.days[day])]
-        for day in new:
-            _refuse_to_empty(receipts[day], looks.days[day], day)
+        news = look_for_news(landing, ended, now) if ended else None
         landed: dict[str, Metadata] = {}
-        for run in unbroken(new):
-            assert objects is not None  # noqa: S101  (there are days, so there was a look)
-            landed |= _land_run(landing, run, objects, looks, pull)
+        if news is not None:
+            pull.newest, pull.looked = news.looks.newest, True
+            pull.rows_processed.append(news.looks.rows_processed)
+            new = ended if landing.full else news.days
+            for day in new:
+                _refuse_to_empty(news.receipts[day], news.looks.days[day], day)
+            for run in unbroken(new):
+                landed |= _land_run(landing, run, news, pull)
     cost: Metadata = {
         **usage_metadata(used),
         "mode": landing.client.name,
         "rows_processed": _total(pull.rows_processed),
         "newest_visible": "" if pull.newest is None else pull.newest.isoformat(),
-        "columns_not_there": list(objects.missing) if objects else [],
+        "columns_not_there": list(news.objects.missing) if news else [],
     }
     for day in days:
-        metadata = landed.get(day) or _untouched(landing, day, receipts.get(day), now)
+        metadata = landed.get(day) or _untouched(landing, day, news, now)
         yield day, metadata | (cost if day == days[0] else {})
 
 
-def _looked(
-    landing: DataCloudLanding, days: Sequence[str], now: datetime, pull: DataCloudPull
-) -> tuple[Objects | None, Looks]:
-    if not days:
-        return None, Looks({}, None, None)
-    objects = discover(landing.client, landing.org.settings.data_cloud_names)
+@dataclass(frozen=True)
+class News:
+    """
+    What one look at Data Cloud told of some days that have ended.
+
+    Attributes:
+        receipts: What the lake has of each of them.
+        days: Those that are not in the lake as Data Cloud has them now.
+    """
+
+    objects: Objects
+    looks: Looks
+    receipts: Mapping[str, Receipt | None]
+    days: list[str]
+
+
+def look_for_news(landing: DataCloudLanding, days: Sequence[str], now: datetime) -> News:
+    """
+    Asks for the counts of some days, by one query that reads no payload.
+
+    Raises:
+        SalesforceError: Data Cloud is not there for this user, or does not answer.
+    """
+    settings = landing.org.settings
+    objects = discover(landing.client, settings.data_cloud_names, settings.data_cloud_zone)
     looks = look(landing.client, objects, days, now)
-    pull.newest, pull.looked = looks.newest, True
-    pull.rows_processed.append(looks.rows_processed)
-    return objects, looks
+    receipts = {day: landing.lake.receipt(ENTRIES_DATA_CLOUD, day) for day in days}
+    new = [
+        day
+        for day, receipt in receipts.items()
+        if not _stands_still(receipt, looks.days[day]) or _is_known_by_now(landing.lake, receipt)
+    ]
+    return News(objects, looks, receipts, new)
 
 
-def _untouched(landing: DataCloudLanding, day: str, receipt: Receipt | None, now: datetime) -> Metadata:
+def _untouched(landing: DataCloudLanding, day: str, news: News | None, now: datetime) -> Metadata:
     """A day that was not asked for yet, or of which nothing is new."""
+    receipt = news.receipts.get(day) if news else landing.lake.receipt(ENTRIES_DATA_CLOUD, day)
     begins = asked_from(day, landing.lag)
     if receipt is None or now < begins:
         landing.log.info(f"{ENTRIES_DATA_CLOUD.name} of {day} is asked for from {begins:%Y-%m-%d %H:%M} UTC on")
         kept = {} if receipt is None else receipt_metadata(receipt)
         return {**kept, "closed": False, "asked_for_from": begins.isoformat()}
-    since = datetime.fromisoformat(receipt.provenance[ASKED_AT])
-    return {**receipt_metadata(receipt), "changed": False, "closed": now - since >= landing.lag}
+    return {**receipt_metadata(receipt), "changed": False, "closed": now - read_at(receipt) >= landing.lag}
 
 
 def _stands_still(receipt: Receipt | None, seen: Look) -> bool:
@@ -157,21 +201,75 @@ def _refuse_to_empty(receipt: Receipt | None, seen: Look, day: str) -> None:
         )
 
 
-def _land_run(
-    landing: DataCloudLanding, days: Sequence[str], objects: Objects, looks: Looks, pull: DataCloudPull
-) -> dict[str, Metadata]:
+def _is_known_by_now(lake: Lake, receipt: Receipt | None) -> bool:
+    """Whether conversations that nobody knew when the day was read are in the lake now."""
+    if receipt is None or not receipt.rows:
+        return False
+    name = pc.field("conversation_identifier")
+    conversation, session = ((name >= start) & (name < f"{start}~") for start in _RECORD_IDS)
+    day = lake.dataset(ENTRIES_DATA_CLOUD, [str(receipt.partition)])
+    unknown = day.to_table([ENTRIES_DATA_CLOUD.key[0]], conversation | session)[0].unique().to_pylist()
+    return bool(unknown and _identifiers(lake, unknown))
+
+
+def _identifiers(lake: Lake, record_ids: Collection[str]) -> dict[str, str]:
+    """Conversation identifiers by record id of a conversation or of a session, as far as the lake knows them."""
+    wanted = pa.array(sorted(record_ids), pa.string())
+    named = ["id", "conversation_id"]
+    sessions = lake.dataset(MESSAGING_SESSIONS).to_table(named, pc.field("id").isin(wanted))
+    of_session = dict(zip(sessions["id"].to_pylist(), sessions["conversation_id"].to_pylist(), strict=True))
+    wanted = pa.array(sorted({*record_ids, *filter(None, of_session.values())}), pa.string())
+    known = pc.field("conversation_identifier").is_valid() & pc.field("id").isin(wanted)
+    rows = lake.dataset(CONVERSATIONS).to_table(["id", "conversation_identifier"], known)
+    found = dict(zip(rows["id"].to_pylist(), rows["conversation_identifier"].to_pylist(), strict=True))
+    return found | {session: found[one] for session, one in of_session.items() if one in found}
+
+
+def _checked(
+    landing: DataCloudLanding, batches: Iterator[pa.RecordBatch], entries: Entries, days: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    yield from batches
+    _refuse_wall_time(landing, entries, days)
+
+
+def _refuse_wall_time(landing: DataCloudLanding, entries: Entries, days: Sequence[str]) -> None:
+    """Days can not be told apart by times that are not what they say."""
+    window = Window.of_days(days)
+    created = (pc.field("created_date") >= window.start) & (pc.field("created_date") < window.end)
+    told = pc.field("conversation_identifier").isin(pa.array(list(entries.first.of), pa.string()))
+    rows = landing.lake.dataset(CONVERSATIONS).to_table(["conversation_identifier", "created_date"], created & told)
+    made = dict(zip(rows[0].to_pylist(), rows[1].to_pylist(), strict=True))
+    if found := offset(entries.first.of, made):
+        apart, conversations = found
+        hours = f"{abs(apart) / timedelta(hours=1):.1f} hours {'before' if apart < timedelta(0) else 'after'}"
+        raise PublishError(
+            f"in Data Cloud {conversations:,} of {len(made):,} conversations begin {hours} the org made them: its "
+            "times are the wall time of a time zone, labelled UTC. Set CONVERSATION_DATA_CLOUD_TIME_ZONE to "
+            "the org's default time zone (Setup, Company Information), such as America/Denver; nothing is published"
+        )
+
+
+def _land_run(landing: DataCloudLanding, days: Sequence[str], news: News, pull: DataCloudPull) -> dict[str, Metadata]:
     """An unbroken run of days by one query; the query is begun anew where its result is lost."""
+    looks, objects = news.looks, news.objects
     one_each = any(looks.days[day].ids < looks.days[day].entries for day in days)
     sql = entries_sql(objects, Window.of_days(days), one_each=one_each)
     for restart in range(_RESTARTS + 1):
         query = _Query.begun(landing, sql, days[0], pull.asked_at)
-        entries = Entries(ENTRIES_DATA_CLOUD, query.asked_at, Drift(), erased(landing.lake))
+        entries = Entries(
+            ENTRIES_DATA_CLOUD,
+            query.asked_at,
+            Drift(),
+            erased(landing.lake),
+            partial(_identifiers, landing.lake),
+            objects.zone,
+        )
         told = {day: asdict(looks.days[day]) for day in days}
         try:
             receipts = landing.lake.replace_days(
                 ENTRIES_DATA_CLOUD,
                 days,
-                query.batches(entries),
+                _checked(landing, query.batches(entries), entries, days),
                 run_id=landing.run_id,
                 road=ROAD,
                 provenance={_LOOKS: msgspec.json.encode(told).decode(), ASKED_AT: query.asked_at.isoformat()},
@@ -188,7 +286,8 @@ def _land_run(
             "query_id": query.result.query_id,
             "pages_read": query.read,
             "pages_from_staging": len(query.staged),
-            "conversations_unresolved": entries.unresolved,
+            "entries_resolved_by_the_lake": entries.resolved,
+            "entries_unresolved": entries.unresolved,
             "entries_of_erased": entries.left_out,
             **drift_metadata(entries.drift.seen),
         }

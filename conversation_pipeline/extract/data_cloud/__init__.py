@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conversation_pipeline.extract.data_cloud.clock import offset
 from conversation_pipeline.extract.data_cloud.columns import Entries
 from conversation_pipeline.extract.data_cloud.decoding import arrow_stream, json_page, v2_batch
 from conversation_pipeline.extract.data_cloud.looks import Look, Looks, look
@@ -21,5 +22,6 @@ __all__ = [
     "entries_sql",
     "json_page",
     "look",
+    "offset",
     "v2_batch",
 ]

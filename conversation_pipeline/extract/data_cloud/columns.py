@@ -7,13 +7,14 @@ Source: Data Cloud reference 2.2 and 2.8. What this road does not tell stays nul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from conversation_pipeline.extract.data_cloud.clock import FirstEntries
 from conversation_pipeline.extract.data_cloud.payloads import from_payloads
 from conversation_pipeline.extract.entries.drift import Drift, Notes
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES
@@ -26,6 +27,10 @@ _ROWS_A_BATCH = 16_384
 _UUID = r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
 
 
+Identifiers = Callable[[Collection[str]], Mapping[str, str]]
+"""Of record ids, the conversation identifiers of those that are known."""
+
+
 class Entries:
     """
     Turns pages into rows of the dataset.
@@ -33,17 +38,35 @@ class Entries:
     Args:
         fetched_at: When the query was sent.
         erased: Identifiers of whom the org has erased: rows that hold one are left out.
+        identifiers: Asked for conversation identifiers by record id (of a conversation or session), where Data Cloud
+            does not have the conversation.
+        zone: The time zone whose wall time its instants are, however they are labelled.
 
     Attributes:
-        unresolved: Entries whose conversation is not in Data Cloud (yet): they go by its record id.
+        first: When conversations began, by these entries.
+        resolved: Entries whose conversation Data Cloud does not have (yet), and ``identifiers`` knew.
+        unresolved: Those whose conversation nobody knew: they go by its record id.
         left_out: Entries of whom the org has erased.
     """
 
-    def __init__(self, dataset: Dataset, fetched_at: datetime, drift: Drift, erased: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        fetched_at: datetime,
+        drift: Drift,
+        erased: Collection[str] = (),
+        identifiers: Identifiers = lambda _: {},
+        zone: tzinfo = UTC,
+    ) -> None:
         self._dataset = dataset
         self._fetched_at = fetched_at
         self.drift = drift
         self._erased = pa.array(sorted(erased), pa.string())
+        self._identifiers = identifiers
+        self._identifier_of: dict[str, str | None] = {}
+        self._zone = zone
+        self.first = FirstEntries()
+        self.resolved = 0
         self.unresolved = 0
         self.left_out = 0
 
@@ -51,15 +74,16 @@ class Entries:
         """The page's rows, a batch at a time."""
         for batch in page.combine_chunks().to_batches(_ROWS_A_BATCH):
             if batch.num_rows:
-                yield self._kept(self._typed(_Told(batch)))
+                kept = self._kept(self._typed(_Told(batch, self._zone)))
+                self.first.add(kept)
+                yield kept
 
     def _typed(self, told: _Told) -> pa.RecordBatch:
         notes: Notes = []
         payload = from_payloads(told.text("payload_text"), _mapped(told.text("entry_type"), _entry_type), notes)
         replies = pc.coalesce(payload.pop("in_reply_to_entry_identifier"), told.text("parent_entry_id"))
-        conversations = told.text("conversation_identifier")
-        self.unresolved += conversations.null_count
         conversation_ids = _record_ids(told.text("conversation_id"))
+        conversations = self._resolved(told.text("conversation_identifier"), conversation_ids)
         sources, sessions = _record_ids(told.text("source_id")), _record_ids(told.text("session_id"))
         is_call = pc.or_kleene(pc.equal(told.text("source_object"), "VoiceCall"), pc.starts_with(sources, "0LQ"))
         columns = {
@@ -88,6 +112,18 @@ class Entries:
             schema=self._dataset.schema,
         )
 
+    def _resolved(self, identifiers: pa.Array, conversation_ids: pa.Array) -> pa.Array:
+        """Conversations that are not in Data Cloud, by what else is known of them."""
+        if not identifiers.null_count:
+            return identifiers
+        asked = conversation_ids.filter(pc.is_null(identifiers)).unique().drop_null().to_pylist()
+        if new := [one for one in asked if one not in self._identifier_of]:
+            self._identifier_of |= {**dict.fromkeys(new), **self._identifiers(new)}
+        found = pc.coalesce(identifiers, _mapped(conversation_ids, self._identifier_of.get))
+        self.resolved += identifiers.null_count - found.null_count
+        self.unresolved += found.null_count
+        return found
+
     def _kept(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not len(self._erased):
             return batch
@@ -102,8 +138,9 @@ class Entries:
 class _Told:
     """A batch as Data Cloud told it, by column; what it did not tell is null."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
+    def __init__(self, batch: pa.RecordBatch, zone: tzinfo) -> None:
         self._batch = batch
+        self._zone = zone
         self.rows = batch.num_rows
 
     def text(self, name: str) -> pa.Array:
@@ -112,7 +149,11 @@ class _Told:
         return pc.if_else(pc.equal(array, ""), None, array) if pc.any(pc.equal(array, "")).as_py() else array
 
     def instant(self, name: str) -> pa.Array:
-        return self._column(name, INSTANT)
+        told = self._column(name, INSTANT)
+        if self._zone is UTC:
+            return told
+        wall = told.cast(pa.timestamp(INSTANT.unit))
+        return pc.assume_timezone(wall, str(self._zone), ambiguous="earliest", nonexistent="earliest").cast(INSTANT)
 
     def number(self, name: str) -> pa.Array:
         return self._column(name, pa.float64())
@@ -147,7 +188,7 @@ def _visibility(told: str) -> str:
     return _VISIBILITY.get(told.replace("_", "").replace(" ", "").lower(), told)
 
 
-def _mapped(array: pa.Array, convert: Callable[[str], str]) -> pa.Array:
+def _mapped(array: pa.Array, convert: Callable[[str], str | None]) -> pa.Array:
     """Each different value converted once."""
     encoded = array.dictionary_encode()
     values = pa.array([convert(value) for value in encoded.dictionary.to_pylist()], pa.string())

@@ -53,6 +53,7 @@ def look(client: DataCloud[pa.Table], objects: Objects, days: Sequence[str], now
     result = client.query(looks_sql(objects, windows, now - NEWEST_WITHIN))
     rows = {row["day"]: row for page in client.pages(result) for row in page.decoded.to_pylist()}
     newest = rows.pop("newest")["newest"]
+    newest = None if newest is None else objects.utc(newest)
     return Looks({day: _look(row) for day, row in rows.items()}, newest, result.rows_processed)
 
 

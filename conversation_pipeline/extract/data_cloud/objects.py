@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from conversation_pipeline.salesforce.data_cloud import DataCloud
@@ -80,21 +81,28 @@ class Objects:
 
     Attributes:
         missing: Business names of what is not there, ``Object`` or ``Object.Column``; their columns stay null.
+        zone: The time zone whose wall time its instants are, however they are labelled; UTC where all is well.
     """
 
     tables: Mapping[str, Table]
     missing: tuple[str, ...]
+    zone: tzinfo = UTC
+
+    def utc(self, told: datetime) -> datetime:
+        """An instant as it was told, in UTC."""
+        return told.astimezone(UTC).replace(tzinfo=self.zone).astimezone(UTC)
 
     def column(self, table: str, column: str) -> str | None:
         """API name of a column, if it is there."""
         return self.tables[table].columns.get(column) if table in self.tables else None
 
 
-def discover(client: DataCloud[Any], names: Mapping[str, str]) -> Objects:
+def discover(client: DataCloud[Any], names: Mapping[str, str], zone: tzinfo = UTC) -> Objects:
     """
     Args:
         names: API names by business name, ``ConversationEntry`` or ``ConversationEntry.PayloadText``, where an org has
             its own.
+        zone: See ``Objects``.
 
     Raises:
         ObjectUnavailable: there is no object of entries: the road is not there, which is not the same as no rows.
@@ -120,7 +128,7 @@ def discover(client: DataCloud[Any], names: Mapping[str, str]) -> Objects:
             f"{tables[ENTRY].name} shows this user no {', '.join(lacking)}: grant the columns in Data Cloud's "
             "governance policies, or name them in CONVERSATION_DATA_CLOUD_NAMES"
         )
-    return Objects(tables, tuple(missing))
+    return Objects(tables, tuple(missing), zone)
 
 
 def _table(client: DataCloud[Any], business: str, names: Mapping[str, str]) -> Table | None:

@@ -20,8 +20,12 @@ from conversation_pipeline.extract.data_cloud.objects import (
 )
 from conversation_pipeline.extract.windows import Window
 
-OVERLAP = timedelta(hours=2)
-"""How far the creation of an entry's row may lie from the entry's own time: windows are on creation."""
+CREATED_BEFORE = timedelta(hours=2)
+CREATED_AFTER = timedelta(hours=12)
+"""
+How far the creation of an entry's row may lie from the entry's own time: windows are on creation. Entries of a call
+are created when it has ended, which may be hours after they were said.
+"""
 
 
 def entries_sql(objects: Objects, window: Window, *, one_each: bool) -> str:
@@ -42,7 +46,7 @@ def looks_sql(objects: Objects, windows: Sequence[tuple[str, Window]], newest_si
     """Counts and latest changes of each window by its name; and the newest entry visible, by the name ``newest``."""
     branches = [_look(objects, name, _within(objects, window)) for name, window in windows]
     created = _column(objects, ENTRY, "CreatedDate")
-    branches.append(_look(objects, "newest", f"e.{created} >= {_text(newest_since)}"))
+    branches.append(_look(objects, "newest", f"e.{created} >= {_text(objects, newest_since)}"))
     return "\nUNION ALL\n".join(branches)
 
 
@@ -155,9 +159,10 @@ def _rows(objects: Objects, window: Window, columns: Iterable[str], *, one_each:
 def _within(objects: Objects, window: Window) -> str:
     """By creation, which tables are laid out by, and by the entry's own time, which its day is of."""
     created, own = f"e.{_column(objects, ENTRY, 'CreatedDate')}", _first(objects, "TranscriptedDateTime", "CreatedDate")
+    created_from, created_until = window.start - CREATED_BEFORE, window.end + CREATED_AFTER
     return (
-        f"{created} >= {_text(window.start - OVERLAP)} AND {created} < {_text(window.end + OVERLAP)} "
-        f"AND {own} >= {_text(window.start)} AND {own} < {_text(window.end)}"
+        f"{created} >= {_text(objects, created_from)} AND {created} < {_text(objects, created_until)} "
+        f"AND {own} >= {_text(objects, window.start)} AND {own} < {_text(objects, window.end)}"
     )
 
 
@@ -175,6 +180,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text(instant: datetime) -> str:
-    """ISO text compares with instants in every engine (Data Cloud reference 7, 12)."""
-    return f"'{instant.strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]}Z'"
+def _text(objects: Objects, instant: datetime) -> str:
+    """ISO text compares with instants in every engine (Data Cloud reference 7, 12); in this org's own spelling."""
+    return f"'{instant.astimezone(objects.zone).strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]}Z'"
