@@ -8,8 +8,9 @@ import dagster as dg
 from conversation_pipeline.defs.partitions import LONGEST_SESSION_DAYS
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.schemas import Dataset
-from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, MESSAGES, TRANSCRIPTS
+from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, ENTRY_CONFLICTS, MESSAGES, TRANSCRIPTS
 
+_MADE_OF_ENTRIES = (CONVERSATION_ENTRIES.name, ENTRY_CONFLICTS.name, MESSAGES.name, TRANSCRIPTS.name, "warehouse")
 _EVERY_SECONDS = 60
 _DAYS_A_RUN = 31
 _MOST_AT_ONCE = 1_000
@@ -25,7 +26,7 @@ def days_landed(name: str, road: Dataset, by: str, daily: dg.DailyPartitionsDefi
         road: The road's dataset.
         by: What changes it, for people.
     """
-    target = [dg.AssetKey(name) for name in (CONVERSATION_ENTRIES.name, MESSAGES.name, TRANSCRIPTS.name, "warehouse")]
+    target = [dg.AssetKey(name) for name in _MADE_OF_ENTRIES]
 
     @dg.sensor(
         name=name,

@@ -15,6 +15,7 @@ from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
     CONVERSATION_ENTRIES,
     CONVERSATIONS,
+    ENTRY_CONFLICTS,
     MESSAGES,
     TRANSCRIPTS,
 )
@@ -46,6 +47,7 @@ def conversations_live(roads: Collection[str], daily: dg.DailyPartitionsDefiniti
         CONVERSATION_ACTIVITY.name,
         *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
         CONVERSATION_ENTRIES.name,
+        ENTRY_CONFLICTS.name,
         MESSAGES.name,
         TRANSCRIPTS.name,
         "warehouse",

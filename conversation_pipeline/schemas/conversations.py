@@ -275,6 +275,28 @@ CONVERSATION_ENTRIES = Dataset(
     fields=(*_ENTRY_FIELDS, Field("roads_seen", pa.list_(pa.string()), "Roads that told it."), _FETCHED_AT),
 )
 
+ENTRY_CONFLICTS = Dataset(
+    name="entry_conflicts",
+    grain="One row per entry, road and column where that road told otherwise than what is shown.",
+    group=Group.CONVERSATIONS,
+    key=("conversation_identifier", "entry_identifier", "road", "column_name"),
+    partition_by="transcripted_timestamp",
+    fields=(
+        _key("conversation_identifier", "Conversation that the entry belongs to."),
+        _key("entry_identifier", "Entry, as conversation_entries knows it."),
+        _key("road", "Road that told otherwise."),
+        _key("column_name", "Column of conversation_entries in which they differ."),
+        Field("transcripted_timestamp", INSTANT, "When the server received the entry that is shown.", required=True),
+        _text("told", "What that road told, as text."),
+        _text("shown", "What is shown, as text."),
+        _text("shown_road", "Road that told what is shown."),
+        _instant("fetched_at", "When the road that told otherwise was read."),
+        _instant(
+            "shown_fetched_at", "When the road that told what is shown was read; later, where a poorer road has it."
+        ),
+    ),
+)
+
 MESSAGES = Dataset(
     name="messages",
     grain="One row per entry that a person reads, as text.",

@@ -13,6 +13,9 @@ import pyarrow as pa
 
 _ROWS_A_BATCH = 65_536
 
+_GROUND = {"conversation_entries": "tellings", "entry_conflicts": "tellings"}
+"""Models that begin with the statements of another file, which makes tables and views for several of them."""
+
 
 @contextmanager
 def run_model(
@@ -31,11 +34,17 @@ def run_model(
             pushed down into datasets.
         parameters: Values of the model's ``$names``; those that it does not use are left out.
     """
-    statement = resources.files("conversation_pipeline").joinpath("sql", f"{name}.sql").read_text()
+    statement = _sql(name)
     with duckdb.connect(":memory:", config={"memory_limit": memory_limit, "threads": threads}) as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET TimeZone = 'UTC'")
         for view, relation in inputs.items():
             connection.register(view, relation)
+        if name in _GROUND:
+            connection.execute(_sql(_GROUND[name]))
         used = {key: value for key, value in parameters.items() if f"${key}" in statement}
         yield connection.sql(statement, params=used).to_arrow_reader(_ROWS_A_BATCH)
+
+
+def _sql(name: str) -> str:
+    return resources.files("conversation_pipeline").joinpath("sql", f"{name}.sql").read_text()

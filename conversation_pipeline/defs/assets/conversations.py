@@ -1,5 +1,6 @@
 """Conversations: the union of the roads, and what a person reads."""
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.dataset as pads
 from conversation_pipeline.defs.assets.common import land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
-from conversation_pipeline.defs.reporting import Metadata, materialize_days
+from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.extract.archive import ARCHIVE
 from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.schemas.conversations import (
@@ -22,6 +23,7 @@ from conversation_pipeline.schemas.conversations import (
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     ENTRIES_DATA_CLOUD,
+    ENTRY_CONFLICTS,
     MESSAGES,
     TRANSCRIPTS,
 )
@@ -30,11 +32,14 @@ from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
 from conversation_pipeline.storage import Lake
 
+ROADS_AGREE = "roads_agree"
+
 _DAYS_A_RUN = 31
+_COUNTED = ["column_name", "road"]
 
 
 def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    return [conversation_entries(roads, daily), messages(daily), transcripts(daily)]
+    return [conversation_entries(roads, daily), entry_conflicts(roads, daily), messages(daily), transcripts(daily)]
 
 
 def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -43,12 +48,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[
-            *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
-            *([ENTRIES_DATA_CLOUD.name] if DATA_CLOUD in roads else []),
-            *([ENTRIES_ARCHIVE.name] if ARCHIVE in roads else []),
-            dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
-            dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
-            dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
+            *_deps_of_tellings(roads),
             dg.AssetDep(CONVERSATION_PARTICIPANTS.name, partition_mapping=trailing_days()),
             USERS.name,
         ],
@@ -56,14 +56,8 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         def land(day: str) -> Metadata:
             inputs = {
-                "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
-                "entries_data_cloud": lake.dataset(ENTRIES_DATA_CLOUD, [day]),
-                "entries_archive": lake.dataset(ENTRIES_ARCHIVE, [day]),
-                "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
+                **_tellings(lake, day),
                 "entries_of_two_days": _told_with_options(lake, [_day_before(day), day]),
-                "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
-                "voice_calls": up_to(lake, VOICE_CALLS, day),
-                "conversations": up_to(lake, CONVERSATIONS, day),
                 "conversation_participants": up_to(lake, CONVERSATION_PARTICIPANTS, day),
                 "users": lake.dataset(USERS),
             }
@@ -72,6 +66,81 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
         materialize_days(context, land)
 
     return asset
+
+
+def entry_conflicts(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        **options(ENTRY_CONFLICTS, "duckdb"),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
+        deps=_deps_of_tellings(roads),
+        check_specs=[
+            dg.AssetCheckSpec(
+                ROADS_AGREE,
+                asset=ENTRY_CONFLICTS.name,
+                description="Roads that told the same entry told the same of it, as far as they tell it.",
+            )
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
+        def land(day: str) -> Metadata:
+            return land_model(ENTRY_CONFLICTS, day, _tellings(lake, day), lake=lake, run_id=context.run.run_id)
+
+        materialize_days(context, land)
+        with told(ENTRY_CONFLICTS.name):
+            return dg.MaterializeResult(check_results=[roads_agree(lake.dataset(ENTRY_CONFLICTS, days_of(context)))])
+
+    return asset
+
+
+def roads_agree(conflicts: Any) -> dg.AssetCheckResult:
+    """
+    Counts what the roads told differently. What they told is in the dataset, and nowhere else.
+
+    Args:
+        conflicts: Arrow dataset of ``entry_conflicts``.
+    """
+    found = Counter(zip(*(conflicts.to_table(columns=_COUNTED)[name].to_pylist() for name in _COUNTED), strict=True))
+    by_column, by_road = Counter[str](), Counter[str]()
+    for (column, road), count in found.items():
+        by_column[column] += count
+        by_road[road] += count
+    each = ", ".join(f"{count:,} in {column}" for column, count in sorted(by_column.items()))
+    return dg.AssetCheckResult(
+        check_name=ROADS_AGREE,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{found.total():,} differences: {each}" if found else "no differences",
+        metadata={
+            "conflicts": found.total(),
+            "conflicts_by_column": dg.MetadataValue.json(dict(sorted(by_column.items()))),
+            "conflicts_by_road": dg.MetadataValue.json(dict(sorted(by_road.items()))),
+        },
+    )
+
+
+def _deps_of_tellings(roads: Collection[str]) -> list[str | dg.AssetDep]:
+    return [
+        *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
+        *([ENTRIES_DATA_CLOUD.name] if DATA_CLOUD in roads else []),
+        *([ENTRIES_ARCHIVE.name] if ARCHIVE in roads else []),
+        dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
+        dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
+        dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
+    ]
+
+
+def _tellings(lake: Lake, day: str) -> dict[str, Any]:
+    """What the roads told of a day, those out of use included, and what their entries belong to."""
+    return {
+        "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
+        "entries_data_cloud": lake.dataset(ENTRIES_DATA_CLOUD, [day]),
+        "entries_archive": lake.dataset(ENTRIES_ARCHIVE, [day]),
+        "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
+        "messaging_sessions": up_to(lake, MESSAGING_SESSIONS, day),
+        "voice_calls": up_to(lake, VOICE_CALLS, day),
+        "conversations": up_to(lake, CONVERSATIONS, day),
+    }
 
 
 def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
