@@ -4,7 +4,7 @@ The traps of the roads, and the tests that fail without their guards.
 Numbers and titles are those of the references: ``on-platform 7`` is of section 4 of the on-platform reference
 ("Incremental traps seen in public connectors"), ``entries 7`` of section 5 of that of the entry APIs ("Traps").
 ``pytest -m trap`` runs them all, ``pytest -m trap --collect-only`` lists them. Trap 31 of the platform is none but a
-precedent: its tests show that the same shape is kept.
+precedent: its tests show that the same shape is kept. ``data-cloud`` numbers the failures that its reference lists.
 """
 
 from __future__ import annotations
@@ -310,12 +310,124 @@ ENTRIES = {
     27: Trap("headers of other APIs", (_CONNECT + "no_header_of_another_api_is_sent",)),
 }
 
+_CLOUD = "salesforce/test_data_cloud.py::test_"
+_CLOUD_PAGES = "extract/test_data_cloud.py::test_"
+_CLOUD_ROAD = "pipeline/test_data_cloud.py::test_"
+_REFUSED = _CLOUD + "a_refusal_is_an_error_of_its_kind"
+
+DATA_CLOUD = {
+    1: Trap(
+        "HTML in place of a token",
+        (
+            _CLOUD + "a_login_page_in_place_of_a_token_costs_a_new_core_token",
+            _CLOUD + "login_pages_for_ever_end_with_a_sentence",
+        ),
+    ),
+    2: Trap("a core token that the exchange refuses", (_CLOUD + "a_core_token_that_is_refused_is_replaced_once",)),
+    3: Trap("a client that the exchange refuses", (_CLOUD + "a_refused_exchange_names_scopes_and_data_space",)),
+    4: Trap("an exchange that is throttled or down", (_CLOUD + "a_busy_exchange_is_tried_again",)),
+    5: Trap(
+        "a token that expires in mid-query",
+        (
+            _CLOUD + "a_token_that_expires_in_mid_result_costs_an_exchange",
+            _CLOUD + "a_refused_token_is_renewed_once",
+            _CLOUD + "a_token_is_renewed_shortly_before_its_end",
+        ),
+    ),
+    6: Trap(
+        "a query that expires, or a batch that was had before",
+        (
+            _CLOUD + "an_expired_query_is_lost",
+            _CLOUD + "a_batch_that_waited_too_long_is_lost",
+            _CLOUD + "a_batch_that_was_had_before_is_lost",
+            _CLOUD + "a_batch_that_broke_off_is_not_asked_for_again",
+            _CLOUD_ROAD + "a_result_that_is_lost_is_asked_for_anew",
+        ),
+    ),
+    7: Trap("an offset past the end", (_CLOUD + "rows_from_beyond_the_last_are_the_end",)),
+    8: Trap(
+        "more than 15 calls at once, and 429",
+        (
+            _CLOUD + "no_more_than_fifteen_calls_are_under_way",
+            _CLOUD + "a_chunk_that_is_refused_in_passing_is_asked_for_again",
+            _REFUSED,
+        ),
+    ),
+    9: Trap(
+        "short pages",
+        (
+            _CLOUD + "every_api_tells_the_same_rows",
+            _CLOUD + "an_empty_page_before_the_end_is_an_error",
+            _CLOUD + "withheld_rows_are_missed",
+            _CLOUD_ROAD + "withheld_rows_leave_the_old_partition",
+        ),
+    ),
+    10: Trap("`done` is missing", (_CLOUD + "a_last_batch_without_done_is_the_last",)),
+    11: Trap(
+        "a left-over nextBatchId, or one that goes round",
+        (_CLOUD + "a_left_over_batch_id_is_not_followed", _CLOUD + "batches_that_go_round_are_noticed"),
+    ),
+    12: Trap("an empty result without data", (_CLOUD + "an_empty_result_has_no_pages",)),
+    13: Trap(
+        "a table that is not there is no empty table",
+        (
+            _CLOUD + "an_object_that_is_not_there_is_named",
+            _CLOUD_ROAD + "a_stream_that_is_not_deployed_is_no_empty_day",
+            _CLOUD_ROAD + "a_road_that_is_not_there_is_told_by_the_tick",
+        ),
+    ),
+    14: Trap(
+        "policies that hide rows or columns",
+        (
+            _CLOUD_ROAD + "a_policy_that_hides_rows_empties_nothing",
+            _CLOUD_ROAD + "a_hidden_column_stays_null_and_is_named",
+        ),
+    ),
+    15: Trap(
+        "wall time labelled UTC",
+        (_CLOUD_ROAD + "wall_time_labelled_utc_is_refused", _CLOUD_ROAD + "wall_time_is_read_by_its_zone"),
+    ),
+    16: Trap(
+        "500, in JSON or as `no healthy upstream`",
+        (_CLOUD + "a_passing_fault_is_tried_again", _CLOUD + "an_upstream_that_stays_unhealthy_is_told", _REFUSED),
+    ),
+    17: Trap("errors in JSON, in JSON within JSON, in HTML", (_REFUSED,)),
+    18: Trap(
+        "pages and chunks that are cut, or lie about their rows",
+        (
+            _CLOUD + "a_chunk_that_is_cut_is_asked_for_again",
+            _CLOUD + "a_chunk_with_less_rows_than_counted_is_no_result",
+            _CLOUD + "a_batch_with_less_rows_than_it_says_is_no_batch",
+            _CLOUD_PAGES + "pages_that_do_not_add_up_are_asked_for_again",
+            _CLOUD_PAGES + "a_stream_that_is_cut_is_no_chunk",
+        ),
+    ),
+    19: Trap(
+        "late entries and changes",
+        (
+            _CLOUD_ROAD + "a_day_is_asked_for_an_hour_after_its_end",
+            _CLOUD_ROAD + "a_day_is_read_again_when_its_count_moves",
+            _CLOUD_ROAD + "a_redaction_is_found_by_the_change_it_leaves",
+            _CLOUD_ROAD + "a_day_is_looked_at_again_until_it_stands_still",
+        ),
+    ),
+    20: Trap(
+        "numbers as text, columns of v2 in no order, both spellings of nothing",
+        (
+            _CLOUD_PAGES + "numbers_may_come_as_text",
+            _CLOUD_PAGES + "columns_of_v2_are_sorted_by_their_place",
+            _CLOUD_PAGES + "joins_go_by_key_qualifier_as_well",
+        ),
+    ),
+}
+"""Failures of the Data Cloud reference, sections 3.2, 4, 5 and 7; the numbers are ours."""
+
 TRAPS = {
     f"{table} {number}": trap
-    for table, traps in (("on-platform", ON_PLATFORM), ("entries", ENTRIES))
+    for table, traps in (("on-platform", ON_PLATFORM), ("entries", ENTRIES), ("data-cloud", DATA_CLOUD))
     for number, trap in traps.items()
 }
-"""By table and number: ``on-platform 7``, ``entries 12``."""
+"""By table and number: ``on-platform 7``, ``entries 12``, ``data-cloud 3``."""
 
 
 def traps_of(file: str, test: str) -> list[str]:

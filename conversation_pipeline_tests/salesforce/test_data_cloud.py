@@ -22,9 +22,13 @@ from conversation_pipeline.salesforce.errors import (
     FieldUnavailable,
     IncompleteAnswer,
     JobFailed,
+    LimitReached,
     LocatorLost,
     ObjectUnavailable,
     PagingLoop,
+    PermissionDenied,
+    RequestRefused,
+    Throttled,
     TransientError,
 )
 from conversation_pipeline.salesforce.limits import DATA_CLOUD
@@ -181,6 +185,39 @@ def test_a_refused_exchange_names_scopes_and_data_space(faults: FaultServer, at_
     assert SECRET not in str(told.value)
 
 
+def test_a_core_token_that_is_refused_is_replaced_once(faults: FaultServer, at_fault: Opened) -> None:
+    """`invalid_grant` speaks of the core token: a new one is asked for, and exchanged."""
+    grant = b'{"error":"invalid_grant","error_description":"expired authorization code"}'
+    faults.script = [says(grant, status=400), exchanged(faults.url), says(stated("FINISHED")), says(stream("a", "b"))]
+
+    assert ids(at_fault.v3()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_exchange_is_tried_again(faults: FaultServer, at_fault: Opened, status: int) -> None:
+    """Throttling and outages of the exchange pass, whatever they answer."""
+    busy = says(b"<html>busy</html>", status=status, headers=["Content-Type: text/html", "Retry-After: 0"])
+    faults.script = [busy, exchanged(faults.url), says(stated("FINISHED")), says(stream("a", "b"))]
+
+    assert ids(at_fault.v3()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("mode", ["v3", "v2"])
+def test_a_token_that_expires_in_mid_result_costs_an_exchange(org: Org, opened: Opened, mode: str) -> None:
+    """The result goes on with a new token: no row is asked for twice, none is lost."""
+    switch(org, token_life_seconds=60, chunk_rows=50, v2_page_bytes=3000)
+    client = opened.v3(ahead=1) if mode == "v3" else opened.v2()
+    result = client.query(IDS)
+    pages: Iterator[Page[pa.Table]] = iter(client.pages(result))
+    rows = next(pages).decoded.num_rows
+
+    later(org, seconds=90)
+    rows += sum(page.decoded.num_rows for page in pages)
+
+    assert rows == len(ids(opened.query_sql()))
+    assert exchanges(org) == 2
+
+
 @pytest.mark.parametrize("form", ["host", "url"])
 def test_the_tenant_may_be_told_with_a_scheme_or_without(org: Org, opened: Opened, form: str) -> None:
     """Either form of instance_url leads to the tenant."""
@@ -293,6 +330,84 @@ def test_no_more_than_fifteen_calls_are_under_way(org: Org, opened: Opened) -> N
 
     assert told[0] == told[1] > 200
     assert sum(line.meter.refused for line in opened.lines) == 0
+
+
+# What the tenant and the core host refuse
+
+_TENANT = {"timestamp": "2026-11-18T12:00:00Z", "path": "/api/v3/query", "tenantId": "a360/prod/t", "details": {}}
+
+
+_ENGINE = {"sqlState": "42601", "primaryMessage": "Ann", "position": "1"}
+
+
+def _core(code: str, message: object) -> bytes:
+    return json.dumps(
+        [{"errorCode": code, "message": message if isinstance(message, str) else json.dumps(message)}]
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "body", "error", "words"),
+    [
+        ("v3", 400, {"message": "42601: syntax error at Ann"}, RequestRefused, "SQLSTATE 42601"),
+        (
+            "v3",
+            400,
+            {"message": "Ann is no query", "internalErrorCode": "COMMON_ERROR_GENERIC"},
+            RequestRefused,
+            "wrong",
+        ),
+        ("v3", 401, {"error": "Unauthorized"}, AuthenticationError, "scopes"),
+        ("v3", 403, {"error": "Forbidden"}, PermissionDenied, "permission set and the data space"),
+        ("v3", 404, {"error": "Not Found", "message": "query of Ann"}, LocatorLost, "expired; ask again"),
+        ("v2", 422, {"message": "unknown attribute ssot__Nix__c of Ann"}, FieldUnavailable, "no ssot__Nix__c for"),
+        ("v3", 429, {"error": "Too Many Requests"}, Throttled, "too many requests"),
+        ("v3", 500, {"error": "Internal", "internalErrorCode": "COMMON_ERROR_GENERIC"}, TransientError, "500"),
+        ("v3", 500, b"no healthy upstream", TransientError, "500"),
+        ("v3", 502, b"<html>Ann</html>", TransientError, "502"),
+        ("v3", 200, b"<html>Ann</html>", IncompleteAnswer, "no status of the query"),
+        ("query_sql", 400, _core("INVALID_ARGUMENT", _ENGINE), RequestRefused, "42601"),
+        ("query_sql", 400, _core("QUERY_SYNTAX", "Ann"), RequestRefused, "calls this query wrong"),
+        ("query_sql", 400, _core("NOT_FOUND", "ssot__No__dlm does not exist"), ObjectUnavailable, "ssot__No__dlm"),
+        ("query_sql", 401, _core("INVALID_SESSION_ID", "Ann"), AuthenticationError, "takes no token"),
+        ("query_sql", 403, _core("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), LimitReached, "24 hours"),
+        ("query_sql", 429, _core("TOO_MANY", "Ann"), Throttled, "too many requests"),
+        ("query_sql", 200, b"<html>Ann</html>", IncompleteAnswer, "not the JSON that was expected"),
+    ],
+)
+def test_a_refusal_is_an_error_of_its_kind(
+    faults: FaultServer, at_fault: Opened, mode: str, status: int, body: object, error: type[Exception], words: str
+) -> None:
+    """Whatever its shape: by status and SQLSTATE, never quoting what the service said."""
+    told = body if isinstance(body, bytes) else json.dumps(_TENANT | dict(body)).encode()  # type: ignore[call-overload]
+    answers = [says(told, status=status, headers=["Retry-After: 0"])]
+    faults.script = answers if mode == "query_sql" else [_exchange_or(faults, answers[0])]
+
+    with pytest.raises(error, match=words) as raised:
+        at_fault.by(mode).query(IDS)
+
+    assert "Ann" not in str(raised.value)
+
+
+def _exchange_or(faults: FaultServer, otherwise: Behaviour) -> Behaviour:
+    """Tokens are exchanged as often as asked; everything else is answered like this."""
+
+    def behave(wire: Wire, asked: Asked) -> None:
+        (exchanged(faults.url) if asked.path == "/services/a360/token" else otherwise)(wire, asked)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "passing", [says(b"", status=429, headers=["Retry-After: 0"]), says(b"no healthy upstream", status=500)]
+)
+def test_a_chunk_that_is_refused_in_passing_is_asked_for_again(
+    faults: FaultServer, at_fault: Opened, passing: Behaviour
+) -> None:
+    """One place too many, or an outage: the next try gets it, and the query is not sent again."""
+    faults.script = [exchanged(faults.url), says(stated("FINISHED")), passing, says(stream("a", "b"))]
+
+    assert ids(at_fault.v3()) == ["a", "b"]
 
 
 # v3 by script
@@ -439,6 +554,19 @@ def test_a_batch_that_broke_off_is_not_asked_for_again(faults: FaultServer, at_f
         ids(at_fault.v2())
 
     assert len(faults.asked) == 3
+
+
+def test_a_batch_that_was_had_before_is_lost(faults: FaultServer, at_fault: Opened) -> None:
+    """Its second use is a 404: the query has to be sent again."""
+    first = {"queryId": "q", "data": [["a"]], "metadata": {"id": {"type": "VARCHAR"}}, "nextBatchId": "b1"}
+    faults.script = [
+        exchanged(faults.url),
+        says(json.dumps(first).encode()),
+        says(b'{"error":"Not Found"}', status=404),
+    ]
+
+    with pytest.raises(LocatorLost, match="expired; ask again"):
+        ids(at_fault.v2())
 
 
 def test_batches_that_go_round_are_noticed(faults: FaultServer, at_fault: Opened) -> None:
