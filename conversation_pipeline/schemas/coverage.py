@@ -45,7 +45,7 @@ ROAD_COVERAGE = Dataset(
         ),
         _instant("visible_until", "Up to when the road can have told entries; null where it was not read."),
         _instant("newest_entry_at", "When the newest entry that it told was received."),
-        _instant("closed_at", "When the day was first seen closed."),
+        _instant("closed_at", "Up to when it had been read when the day was first seen closed."),
         _count("conversations_expected", "Conversations on the day's work list (conversation_activity)."),
         _count("conversations_read", "Those of them that it told of, or that had nothing to tell."),
         _count("conversations_missing", "Those of them that it should have told of and did not."),

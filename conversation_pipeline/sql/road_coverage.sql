@@ -172,7 +172,8 @@ select
     counted.*,
     $day_start as coverage_date,
     -- When a day was first seen closed is what the mart remembers of itself.
-    coalesce(before.closed_at, case when counted.is_closed then $seen_at end) as closed_at,
+    coalesce(before.closed_at, case when counted.is_closed then coalesce(counted.visible_until, $day_end) end)
+        as closed_at,
     coalesce(before.entries_at_close, case when counted.is_closed then counted.entries end) as entries_at_close,
     greatest(0, counted.entries - before.entries_at_close) as entries_late
 from counted

@@ -447,7 +447,7 @@ def test_every_dataset_that_knows_people_is_reached() -> None:
     """Only what tells of the org's own staff, channels and archives, and sums, hold nothing of one customer's."""
     by_id_alone = {dataset.name for dataset in DATASETS if telling_columns(dataset) in ((), ("id",))}
     of_the_org = {"agent_work", "conversation_api_log", "erasures", "messaging_channels", "queues", "users"}
-    of_many = {"agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis", "transcript_archives"}
+    of_many = {"agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis", "road_coverage", "transcript_archives"}
 
     assert by_id_alone == {"messaging_end_users", *of_the_org, *of_many}
 

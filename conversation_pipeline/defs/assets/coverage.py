@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -136,7 +136,7 @@ def covered(lake: Lake, day: str, roads: Sequence[str], data_cloud_lag: timedelt
         "coverage_before": lake.dataset(ROAD_COVERAGE, [day]),
     }
     window = Window.of_day(day)
-    parameters = {"day_start": window.start, "day_end": window.end, "seen_at": datetime.now(UTC).replace(microsecond=0)}
+    parameters = {"day_start": window.start, "day_end": window.end}
     with run_model(ROAD_COVERAGE.name, inputs, parameters) as rows:
         return rows.read_all()
 
