@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.extract.entries.drift import Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
-from conversation_pipeline.extract.entries.flattening import NOTHING, Flat, flat
+from conversation_pipeline.extract.entries.flattening import NOTHING, flat
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, Payload, read_payload
 from conversation_pipeline.schemas.conversations import ENTRIES_DATA_CLOUD
 
@@ -66,16 +66,8 @@ def _read(texts: pa.Array, notes: Notes) -> dict[str, pa.Array]:
 
 
 def _row(payload: Payload, notes: Notes) -> tuple[Any, ...]:
-    return payload.entry_type, payload.message_type, payload.in_reply_to, *_flat(payload, notes)
-
-
-def _flat(payload: Payload, notes: Notes) -> Flat:
-    content = payload.content
-    if content is None:
-        return NOTHING
-    if len(content) == 2 and content.get("formatType") == "Text" and isinstance(text := content.get("text"), str):
-        return ("Text", text or None, *NOTHING[2:])  # what most messages are, and all that ``flat`` would find
-    return flat(content, notes)
+    flats = NOTHING if payload.content is None else flat(payload.content, notes)
+    return payload.entry_type, payload.message_type, payload.in_reply_to, *flats
 
 
 def _spread(mask: pa.Array) -> pa.Array:

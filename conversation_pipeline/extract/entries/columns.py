@@ -9,13 +9,16 @@ counted as drift.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import accumulate, chain
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
@@ -23,7 +26,7 @@ from conversation_pipeline.extract.entries.flattening import NOTHING, flat
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, ROLES, read_payload, spelt
 from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.entries.values import INSTANTS, as_string, uuid_in_lower_case
-from conversation_pipeline.extract.entries.wrapper import Entry, Sender, payload_text, read_page
+from conversation_pipeline.extract.entries.wrapper import Entry, OddEntry, Sender, noted, payload_text, read_page
 from conversation_pipeline.extract.windows import Window, to_milliseconds
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.identifiers import record_id_18
@@ -74,82 +77,113 @@ def batches(
     Args:
         road: ``connect`` for entries that are texts alone; any other tells its entries with payloads.
     """
-    waiting = _Waiting(dataset)
+    waiting = _Waiting(dataset, road, drift)
     for reading in readings:
-        for kept in _kept(reading, window, rows_a_batch):
-            identifiers, received, entries, noted = zip(*kept, strict=True)
-            notes = [note for some in noted for note in some]
-            told = _told_by_connect(entries, notes) if road == CONNECT else _told_by_payload(entries, notes)
-            when = {"entry_identifier": identifiers, "transcripted_timestamp": received}
-            origin = _origin(reading, road, len(kept))
-            waiting.add(len(kept), {**when, **_told_by_wrapper(entries, notes), **told, **origin})
-            drift.seen.update(notes)
+        for entries in _kept(reading, window, rows_a_batch):
+            waiting.add(reading, entries)
             if waiting.rows >= rows_a_batch:
                 yield waiting.batch()
     yield waiting.batch()
 
 
-_Kept = tuple[str, int, Entry, Sequence[str]]
-"""An entry that becomes a row: its identifier, when the server received it, and what is not as the schema says."""
-
-
-def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Iterator[list[_Kept]]:
+def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Iterator[list[Entry]]:
     """The reading's entries in the window, each once; every list in the order of its identifiers."""
     asked_for, served = reading.window or window, reading.serves or window
-    first = to_milliseconds(max(window.start, served.start))
-    end = to_milliseconds(min(window.end, served.end))
+    wanted = range(
+        to_milliseconds(max(window.start, served.start)),
+        to_milliseconds(min(window.end, served.end)),
+    )
+    pages = len(reading.bodies)
     seen = Seen()
-    kept: list[_Kept] = []
+    kept: list[Entry] = []
     for body in reversed(reading.bodies):
-        last_words: dict[str, _Kept] = {}
-        for identifier, entry, notes in read_page(body):
-            received = entry.transcripted_timestamp
-            if received is None or not 0 < received < INSTANTS.stop:
-                received, notes = _received(entry, asked_for, notes)
-            if first <= received < end:
-                last_words[identifier] = (identifier, received, entry, notes)
-        kept += [last_words[identifier] for identifier in seen.add(last_words)]
+        entries = _received_in(wanted, read_page(body), asked_for)
+        last_words: dict[str, Entry] = dict(zip(map(_identifier, entries), entries, strict=True))
+        kept += last_words.values() if pages == 1 else [last_words[one] for one in seen.add(last_words)]
         if len(kept) >= rows_a_batch:
-            yield sorted(kept)
+            yield sorted(kept, key=_identifier)
             kept = []
     if kept:
-        kept.sort()
+        kept.sort(key=_identifier)
         yield kept
 
 
-_Columns = Mapping[str, Sequence[Any]]
+_identifier = attrgetter("identifier")
+
+
+def _received_in(wanted: range, entries: Sequence[Entry], asked_for: Window) -> Sequence[Entry]:
+    """Those of the entries that the server received then, all of them with a transcripted timestamp."""
+    received = [entry.transcripted_timestamp or 0 for entry in entries]
+    if received and 0 < min(received) in wanted and max(received) in wanted:
+        return entries
+    placed = (_placed(entry, asked_for) for entry in entries)
+    return [entry for entry in placed if entry.transcripted_timestamp in wanted]
 
 
 class _Waiting:
-    """Columns of rows that wait for their batch to be full."""
+    """Entries that wait for their batch to be full."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self._empty()
+    def __init__(self, dataset: Dataset, road: str, drift: Drift) -> None:
+        self._schema = dataset.schema
+        self._road = road
+        self._drift = drift
+        self._ready: list[pa.RecordBatch] = []
+        self._entries: list[Entry] = []
+        self._from: list[tuple[ReadConversation, int]] = []
+        self.rows = 0
 
-    def add(self, rows: int, told: _Columns) -> None:
-        nothing = [None] * rows
-        for name, column in self._columns.items():
-            column += told.get(name, nothing)
-        self.rows += rows
+    def add(self, reading: ReadConversation, entries: Sequence[Entry]) -> None:
+        self._entries += entries
+        self._from.append((reading, len(entries)))
+        self.rows += len(entries)
+        if len(self._entries) >= _ENTRIES_AT_ONCE:
+            self._ready.append(self._as_rows())
 
     def batch(self) -> pa.RecordBatch:
         """The rows so far; the next ones wait for another batch."""
-        columns = [pa.array(self._columns[field.name], field.type) for field in self._dataset.fields]
-        self._empty()
-        return pa.record_batch(columns, schema=self._dataset.schema)
-
-    def _empty(self) -> None:
+        batch = pa.concat_batches([*self._ready, self._as_rows()])
+        self._ready.clear()
         self.rows = 0
-        self._columns: dict[str, list[Any]] = {field.name: [] for field in self._dataset.fields}
+        return batch
+
+    def _as_rows(self) -> pa.RecordBatch:
+        entries, notes = self._entries, _notes(self._entries)
+        told = _told_by_connect(entries, notes) if self._road == CONNECT else _told_by_payload(entries, notes)
+        columns = self._told_by_readings() | _told_by_wrapper(entries, notes) | told
+        rows = [_array(columns.get(field.name), field.type, len(entries)) for field in self._schema]
+        self._drift.seen.update(notes)
+        self._entries, self._from = [], []
+        return pa.RecordBatch.from_arrays(rows, schema=self._schema)
+
+    def _told_by_readings(self) -> _Columns:
+        conversations: list[str] = []
+        fetched_at: list[int] = []
+        for reading, rows in self._from:
+            conversations += [reading.conversation_identifier] * rows
+            fetched_at += [to_milliseconds(reading.fetched_at)] * rows
+        return {
+            "conversation_identifier": conversations,
+            "fetched_at": fetched_at,
+            "road": pa.repeat(self._road, len(self._entries)),
+        }
 
 
-def _origin(reading: ReadConversation, road: str, rows: int) -> _Columns:
-    return {
-        "conversation_identifier": [reading.conversation_identifier] * rows,
-        "road": [road] * rows,
-        "fetched_at": [to_milliseconds(reading.fetched_at)] * rows,
-    }
+_ENTRIES_AT_ONCE = 1024
+"""Few, so that they stay in the processor's cache from their JSON to their columns."""
+
+_Columns = dict[str, Sequence[Any] | pa.Array]
+
+
+def _array(told: Sequence[Any] | pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
+    if told is None:
+        return pa.nulls(rows, kind)
+    return told.cast(kind) if isinstance(told, pa.Array) else pa.array(told, kind)
+
+
+def _notes(entries: Sequence[Entry]) -> Notes:
+    if OddEntry not in set(map(type, entries)):
+        return []
+    return [note for entry in entries if isinstance(entry, OddEntry) for note in entry.notes]
 
 
 _NOBODY = Sender()
@@ -158,6 +192,8 @@ _NOBODY = Sender()
 def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
     senders = [entry.sender or _NOBODY for entry in entries]
     return {
+        "entry_identifier": [entry.identifier for entry in entries],
+        "transcripted_timestamp": [entry.transcripted_timestamp for entry in entries],
         "sender_role": _as_published([sender.role for sender in senders], ROLES),
         "sender_app_type": [sender.app_type for sender in senders],
         "sender_subject": [sender.subject for sender in senders],
@@ -165,7 +201,7 @@ def _told_by_wrapper(entries: Sequence[Entry], notes: Notes) -> _Columns:
         "client_timestamp": _within([entry.client_timestamp for entry in entries], INSTANTS, "client_timestamp", notes),
         "client_duration_ms": _within([entry.client_duration for entry in entries], _INT64, "client_duration", notes),
         "modality": [entry.modality for entry in entries],
-        "related_records": [[_related(record) for record in entry.related_records or ()] for entry in entries],
+        "related_records": _related_records(entries),
     }
 
 
@@ -173,6 +209,13 @@ def _as_published(names: list[str | None], published: frozenset[str]) -> list[st
     if published.issuperset(names):
         return names
     return [name if name is None or name in published else spelt(name) for name in names]
+
+
+def _related_records(entries: Sequence[Entry]) -> pa.Array:
+    records = [entry.related_records or () for entry in entries]
+    ends = accumulate(map(len, records), initial=0)
+    related = map(_related, chain.from_iterable(records))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(related, pa.string()))
 
 
 @lru_cache(maxsize=4096)
@@ -185,21 +228,27 @@ def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
     texts = [payload if isinstance(payload, str) else payload_text(payload) for payload in raw]
     payloads = [read_payload(text, notes) for text in texts]
     flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
-    told = [entry.entry_type or payload.entry_type for entry, payload in zip(entries, payloads, strict=True)]
-    entry_types = _as_published(told, ENTRY_TYPES)
-    notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
+    entry_types = [entry.entry_type for entry in entries]
+    if not all(entry_types):
+        entry_types = [told or payload.entry_type for told, payload in zip(entry_types, payloads, strict=True)]
+    entry_types = _as_published(entry_types, ENTRY_TYPES)
+    visibility = [entry.visibility_strategy for entry in entries]
+    if not all(visibility):
+        visibility = [
+            told or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
+            for told, entry_type in zip(visibility, entry_types, strict=True)
+        ]
+    if not ENTRY_TYPES.issuperset(entry_types):
+        notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
     return {
         "entry_type": entry_types,
         "message_type": [payload.message_type for payload in payloads],
-        "visibility": [
-            entry.visibility_strategy or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
-            for entry, entry_type in zip(entries, entry_types, strict=True)
-        ],
+        "visibility": visibility,
         "payload": texts,
         "in_reply_to_entry_identifier": [
             payload.in_reply_to and uuid_in_lower_case(payload.in_reply_to) for payload in payloads
         ],
-        **dict(zip(FLAT_COLUMNS, zip(*flats, strict=True), strict=True)),
+        **dict(zip(FLAT_COLUMNS, zip(*flats, strict=True), strict=False)),
     }
 
 
@@ -229,25 +278,31 @@ def _told_by_connect(entries: Sequence[Entry], notes: Notes) -> _Columns:
 _INT64 = range(-(2**63), 2**63)
 
 
-def _within(values: Sequence[int | None], bounds: range, member: str, notes: Notes) -> list[int | None]:
+def _within(values: list[int | None], bounds: range, member: str, notes: Notes) -> pa.Array:
     """Null in place of what no column, or no reader of it, can hold."""
-    first, end = bounds.start, bounds.stop
-    fitting = [value if value is not None and first <= value < end else None for value in values]
-    lost = fitting.count(None) - values.count(None)
-    notes += [f"entry with a {member} out of range"] * lost
-    return fitting
+    try:
+        array = pa.array(values, pa.int64())
+        least, most = pc.min_max(array).values()
+        if not least.is_valid or (least.as_py() in bounds and most.as_py() in bounds):
+            return array
+    except OverflowError:
+        pass
+    fitting = [value if value is not None and value in bounds else None for value in values]
+    notes += [f"entry with a {member} out of range"] * (fitting.count(None) - values.count(None))
+    return pa.array(fitting, pa.int64())
 
 
-def _received(entry: Entry, asked_for: Window, notes: Sequence[str]) -> tuple[int, Sequence[str]]:
+def _placed(entry: Entry, asked_for: Window) -> Entry:
     """
-    When the server received an entry without a usable transcripted timestamp; Connect has another name for it.
+    The entry with a usable time at which the server received it; Connect has another name for it.
 
     Where it does not say so, the service's answer does: it was in the window that was asked for, as near to the
     client's own time as that allows. So the entry is kept, on one day.
     """
-    stamp = entry.server_received_timestamp
-    if stamp is not None and 0 < stamp < INSTANTS.stop:
-        return stamp, notes
+    for stamp in (entry.transcripted_timestamp, entry.server_received_timestamp):
+        if stamp is not None and 0 < stamp < INSTANTS.stop:
+            entry.transcripted_timestamp = stamp
+            return entry
     first, last = to_milliseconds(asked_for.start), to_milliseconds(asked_for.end) - 1
-    placed = min(max(entry.client_timestamp or first, first), last)
-    return placed, (*notes, "entry without a transcripted timestamp")
+    entry.transcripted_timestamp = min(max(entry.client_timestamp or first, first), last)
+    return noted(entry, "entry without a transcripted timestamp")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from conversation_pipeline.extract.entries.drift import Notes, unknown
-from conversation_pipeline.extract.entries.values import INSTANTS, Json, as_object, as_objects, as_string, title_of
+from conversation_pipeline.extract.entries.values import INSTANTS, Json, as_object, as_string, title_of
 from conversation_pipeline.extract.windows import from_milliseconds
 
 BODY_OF_MESSAGE_TYPE = {
@@ -40,9 +40,15 @@ BODY_OF_MESSAGE_TYPE = {
 COLUMNS = ("format_type", "text", "options", "selected_options", "attachments", "links")
 """The columns that a body fills."""
 
+_LISTS = COLUMNS[2:]
+
 Flat = tuple[str | None, str | None, list[Json] | None, list[Json] | None, list[Json] | None, list[Json] | None]
 
 NOTHING: Flat = (None, None, None, None, None, None)
+
+
+_Text = Callable[[Json, Sequence[Json]], str | None]
+"""Tells the text by a body and the options that were selected in it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Format:
             function where it takes more than a look.
     """
 
-    text: tuple[str, ...] | Callable[[Json], str | None] = ()
+    text: tuple[str, ...] | _Text = ()
     options: tuple[str, ...] = ()
     selected_options: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
@@ -71,8 +77,7 @@ class Format:
     @cached_property
     def probes(self) -> list[_Probe]:
         """The places of the lists as steps, found by their first member."""
-        columns = zip(COLUMNS[2:], self.lists, strict=True)
-        return [_probe(place, column) for column, places in columns for place in places]
+        return [_probe(place, column) for column, places in enumerate(self.lists) for place in places]
 
     @cached_property
     def members(self) -> frozenset[str]:
@@ -81,16 +86,37 @@ class Format:
         return frozenset((*text, *(probe.member for probe in self.probes)))
 
     @cached_property
-    def foreign(self) -> frozenset[str]:
-        """The members that only other formats have: releases move them, so a body with one is read for all."""
-        return _ANY_FORMAT.members - self.members
-
-    @cached_property
     def wide(self) -> Format:
         """The same, and whatever any other format has."""
         text = self.text if callable(self.text) else _merged(_TITLES, self.text)
         mine_and_all = zip(self.lists, _ANY_FORMAT.lists, strict=True)
         return Format(text, *(_merged(every, mine) for mine, every in mine_and_all))
+
+    def plan(self, members: Iterable[str]) -> _Plan:
+        """What there is to read in a body that has these members."""
+        there = frozenset(members)
+        # Releases move members from format to format, so a body with one that only others have is read for all.
+        row = self if there.isdisjoint(_ANY_FORMAT.members - self.members) else self.wide
+        paths = () if callable(row.text) else (tuple(place.split(".")) for place in row.text)
+        return _Plan(
+            row.text if callable(row.text) else None,
+            tuple(path for path in paths if path[0] in there),
+            tuple(probe for probe in row.probes if probe.member in there),
+        )
+
+
+class _Plan(NamedTuple):
+    """
+    How to read a body.
+
+    Attributes:
+        text: Tells the text, where that takes more than a look.
+        titles: Else, where it may be.
+    """
+
+    text: _Text | None
+    titles: tuple[tuple[str, ...], ...]
+    probes: tuple[_Probe, ...]
 
 
 class _Step(NamedTuple):
@@ -111,38 +137,34 @@ class _Probe(NamedTuple):
 _STEP = re.compile(r"(?P<member>[^.\[]+)(?P<list>\[(?P<having>\w*)\])?")
 
 
-def _probe(place: str, column: str) -> _Probe:
+def _probe(place: str, column: int) -> _Probe:
     steps = tuple(
         _Step(step["member"], step["list"] is not None, step["having"] or "") for step in _STEP.finditer(place)
     )
     # The body itself is there if its format is.
-    return _Probe(steps[0].member if steps else "formatType", steps, COLUMNS.index(column), _READERS[column])
+    return _Probe(steps[0].member if steps else "formatType", steps, column, _READERS[_LISTS[column]])
 
 
 def _merged(*places: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(place for some in places for place in some))
 
 
-def _rendered_on_the_device(_: Json) -> None:
+def _rendered_on_the_device(_: Json, __: Sequence[Json]) -> None:
     """The entry names a message definition; what the customer saw is not in it."""
 
 
-def _template_name(content: Json) -> str | None:
+def _template_name(content: Json, _: Sequence[Json]) -> str | None:
     name = as_string(as_object(content.get("externalTemplate")).get("name"))
     return f"[template] {name}" if name else None
 
 
-def _extended_text(content: Json) -> str | None:
+def _extended_text(content: Json, _: Sequence[Json]) -> str | None:
     return as_string(content.get("textContent")) or _without_markup(as_string(content.get("richContent")))
 
 
-def _chosen_titles(content: Json) -> str | None:
+def _chosen_titles(content: Json, chosen: Sequence[Json]) -> str | None:
     """What was chosen, as one line; a form's answer goes by the form's title (2.4)."""
-    if form := title_of(content.get("formTitle")):
-        return form
-    chosen = (option for probe in FORMATS["Selections"].probes for option in _objects_at(probe.steps, content))
-    titles = (title_of(option.get("optionTitle")) for option in chosen)
-    return ", ".join(title for title in titles if title) or None
+    return title_of(content.get("formTitle")) or ", ".join(one["title"] for one in chosen if one["title"]) or None
 
 
 _TITLES = ("text", "title", "formTitle", "message")
@@ -194,27 +216,34 @@ _ANY_FORMAT = Format(_TITLES, *(tuple(place for place in places if place != ".")
 
 def flat(content: Json, notes: Notes) -> Flat:
     """The columns of a body; a format that nobody has told is read for whatever any format has."""
-    format_type = as_string(content.get("formatType"))
-    row = FORMATS.get(format_type or "")
-    if row is None:
-        row = _ANY_FORMAT
-        if format_type is not None:
-            notes.append(unknown("format_type", format_type))
-    elif not row.foreign.isdisjoint(content):
-        row = row.wide
-    columns: list[Any] = [format_type, row.text(content) if callable(row.text) else _title_at(row.text, content)]
-    columns += NOTHING[2:]
-    for member, steps, column, read in row.probes:
-        if member in content and (found := [read(item) for item in _objects_at(steps, content)]):
-            columns[column] = [*(columns[column] or ()), *found]
-    return tuple(columns)
+    format_type, text = content.get("formatType"), content.get("text")
+    if format_type == "Text" and len(content) == 2 and isinstance(text, str):
+        return ("Text", text or None, None, None, None, None)  # as most messages are
+    format_type = as_string(format_type)
+    known = format_type if format_type in FORMATS else None
+    if format_type != known:
+        notes.append(unknown("format_type", format_type))
+    plan = _plan(known, *[member for member in content if member in _MEMBERS])
+    lists: list[list[Json] | None] = [None] * len(_LISTS)
+    for _, steps, column, read in plan.probes:
+        if found := [read(item) for item in _objects_at(steps, content)]:
+            lists[column] = [*(lists[column] or ()), *found]
+    options, selected_options, attachments, links = lists
+    text = plan.text(content, selected_options or ()) if plan.text else _title_at(plan.titles, content)
+    return format_type, text, options, selected_options, attachments, links
 
 
-def _title_at(places: Iterable[str], content: Json) -> str | None:
+@lru_cache(maxsize=1024)
+def _plan(format_type: str | None, *members: str) -> _Plan:
+    """Bodies have few shapes, so what is to be read in each is found once."""
+    return (FORMATS[format_type] if format_type else _ANY_FORMAT).plan(members)
+
+
+def _title_at(paths: Iterable[Sequence[str]], content: Json) -> str | None:
     """The first text or title that stands in one of the places."""
-    for place in places:
+    for path in paths:
         value: Any = content
-        for member in place.split("."):
+        for member in path:
             value = value.get(member) if isinstance(value, dict) else None
         if title := title_of(value):
             return title
@@ -225,17 +254,17 @@ def _objects_at(steps: Iterable[_Step], content: Json) -> list[Json]:
     """The objects at the end of the steps; empty ones say nothing and are left out."""
     objects = [content]
     for member, is_list, having in steps:
+        below = [above.get(member) for above in objects]
         if is_list:
-            objects = [one for above in objects for one in as_objects(above.get(member)) if having in one or not having]
-        else:
-            objects = [as_object(above.get(member)) for above in objects]
-    return [one for one in objects if one]
+            below = [one for some in below if isinstance(some, list) for one in some]
+        objects = [one for one in below if isinstance(one, dict) and one and (not having or having in one)]
+    return objects
 
 
 def _option(item: Json) -> Json:
     title = title_of(item.get("titleItem")) or as_string(item.get("title")) or as_string(item.get("value"))
-    if title is None:
-        title = _slot(item.get("startTime"))
+    if title is None and "startTime" in item:
+        title = _slot(item["startTime"])
     return {"option_identifier": as_string(item.get("optionIdentifier")), "title": title}
 
 
@@ -276,6 +305,9 @@ def _link(item: Json) -> Json:
 
 
 _READERS = {"options": _option, "selected_options": _selected, "attachments": _attachment, "links": _link}
+
+_MEMBERS = _ANY_FORMAT.members.union(*(row.members for row in FORMATS.values()))
+"""The members of bodies that are read; what else stands there makes no difference."""
 
 _LINE_END = re.compile(r"<br\s*/?>|</(?:p|div|li|h[1-6]|tr)>", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^>]*>")

@@ -73,21 +73,16 @@ def read_payload(text: str | None, notes: Notes) -> Payload:
     """What a payload's JSON says; anything at all may stand there."""
     if not text:
         return _EMPTY
-    return _typed(text) or read_leniently(text, notes)
-
-
-def _typed(text: str) -> Payload | None:
-    """The payload, if it is as the schema says and its message of a published type."""
     try:
         payload = _decode_typed(text)
     except (msgspec.DecodeError, RecursionError):
-        return None
+        return read_leniently(text, notes)
     message = payload.abstract_message or payload.updated_message
     if message is None:
         return Payload(payload.entry_type or None, payload.id or None)
     body = BODY_OF_MESSAGE_TYPE.get(message.messageType)
     if body is None:
-        return None
+        return read_leniently(text, notes)
     return Payload(
         payload.entry_type or None,
         payload.id or None,

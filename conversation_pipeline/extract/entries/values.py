@@ -16,10 +16,6 @@ def as_object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def as_objects(value: Any) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def as_string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -32,8 +28,8 @@ def first_object(members: Json, names: Iterable[str]) -> Json:
 def title_of(value: Any) -> str | None:
     """The title of a title item, which may be plain text, an item, or an item inside an item."""
     while isinstance(value, dict):
-        value = value.get("title", value.get("titleItem"))
-    return as_string(value)
+        value = value["title"] if "title" in value else value.get("titleItem")
+    return value if isinstance(value, str) and value else None
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")

@@ -8,9 +8,8 @@ keeps what it has and does not harm its siblings.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -34,7 +33,7 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     entry_type: str | None = None
     sender: Sender | None = None
     sender_display_name: str | None = None
-    related_records: list[str] | None = None
+    related_records: tuple[str, ...] | None = None
     client_timestamp: int | None = None
     client_duration: int | None = None
     transcripted_timestamp: int | None = None
@@ -54,6 +53,12 @@ class _RawEntry(Entry, rename="camel", gc=False):
     """An entry whose payload may be anything: a string that holds JSON, or that JSON itself."""
 
     entry_payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class OddEntry(Entry, gc=False):
+    """An entry that is not as the schema says, and what of it."""
+
+    notes: tuple[str, ...] = ()
 
 
 def payload_text(payload: str | msgspec.Raw | None) -> str | None:
@@ -87,9 +92,9 @@ _decode_entry = msgspec.json.Decoder(_RawEntry).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def read_page(body: bytes) -> Iterable[tuple[str, Entry, Sequence[str]]]:
+def read_page(body: bytes) -> Sequence[Entry]:
     """
-    The entries of a page in its order: identifier, entry, and what is not as the schema says.
+    The entries of a page in its order, each with an identifier.
 
     Raises:
         msgspec.DecodeError: the body is no page of JSON.
@@ -100,20 +105,31 @@ def read_page(body: bytes) -> Iterable[tuple[str, Entry, Sequence[str]]]:
             identifiers = [entry.identifier or "" for entry in entries]
             if all(identifiers):
                 together = "".join(identifiers)
-                lower = identifiers if together == together.lower() else map(uuid_in_lower_case, identifiers)
-                return zip(lower, entries, repeat(()))
+                if together != together.lower():
+                    for entry, identifier in zip(entries, identifiers, strict=True):
+                        entry.identifier = uuid_in_lower_case(identifier)
+                return entries
     return read_leniently(body)
 
 
-def read_leniently(body: bytes) -> list[tuple[str, Entry, Sequence[str]]]:
+def read_leniently(body: bytes) -> Sequence[Entry]:
     """The same, entry by entry, without any expectation."""
     return [_one(raw) for raw in _decode_page(body).conversation_entries or ()]
 
 
-def _one(raw: msgspec.Raw) -> tuple[str, Entry, Sequence[str]]:
+def _one(raw: msgspec.Raw) -> Entry:
     notes: Notes = []
     entry = _entry(raw, notes)
-    return _identifier(entry, raw, notes), entry, notes
+    entry.identifier = _identifier(entry, raw, notes)
+    return noted(entry, *notes)
+
+
+def noted(entry: Entry, *notes: str) -> Entry:
+    """The entry, with what is not as the schema says about it; besides what is noted already."""
+    if not notes:
+        return entry
+    members = msgspec.structs.asdict(entry)
+    return OddEntry(**members | {"notes": (*members.get("notes", ()), *notes)})
 
 
 def _entry(raw: msgspec.Raw, notes: Notes) -> Entry:
@@ -145,9 +161,9 @@ def _from_members(members: dict[str, msgspec.Raw]) -> Entry:
         entry_payload=members.get("entryPayload", msgspec.Raw(b"null")),
         sender=Sender(*(_as_text(sender.get(name)) for name in ("appType", "subject", "role"))),
         sender_display_name=_as_text(value("senderDisplayName")),
-        related_records=[
+        related_records=tuple(
             text for one in (related if isinstance(related, list) else [related]) if (text := _as_text(one))
-        ],
+        ),
         client_timestamp=_as_whole_number(value("clientTimestamp")),
         client_duration=_as_whole_number(value("clientDuration")),
         transcripted_timestamp=_as_whole_number(value("transcriptedTimestamp")),
