@@ -14,12 +14,12 @@ from pyarrow import fs
 from conversation_pipeline.archives.entries import ENTRIES
 from conversation_pipeline.archives.options import Limits, Options
 from conversation_pipeline.archives.provenance import Archive, Member, Outcome, Provenance
-from conversation_pipeline.archives.reading import Reading
+from conversation_pipeline.archives.reading import Reading, is_metadata
 from conversation_pipeline.archives.sets import ArchiveSet, sets
 
 __all__ = [
-    "ENTRIES", "Archive", "ArchiveSet", "Limits", "Member", "Options", "Outcome", "Provenance", "Reading", "read",
-    "sets",
+    "ENTRIES", "Archive", "ArchiveSet", "Limits", "Member", "Options", "Outcome", "Provenance", "Reading",
+    "is_metadata", "read", "sets",
 ]  # fmt: skip
 
 

@@ -39,10 +39,18 @@ READING_FAILS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A member whose content can be read, as often as needed: each ``open()`` gives it from its beginning."""
+    """
+    A member whose content can be read, as often as needed: each ``open()`` gives it from its beginning.
+
+    Attributes:
+        packed: Bytes that it takes in the archive.
+        size: Bytes that it is said to expand to; ``None`` where nothing says it.
+    """
 
     name: str
     open: Open
+    packed: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +84,23 @@ def members(name: str, opened: Open, limits: Limits) -> Iterator[Found | Spoilt]
         Unreadable: it is a ZIP that was cut or is no ZIP inside.
         Refused: it has too many members, or expands to too much.
     """
-    yield from _members(name.rsplit("/", 1)[-1], opened, _Budget(limits, limits.expanded_bytes), depth=0)
+    with closing(opened()) as file:
+        packed = file.seek(0, io.SEEK_END)
+    budget = _Budget(limits, limits.expanded_bytes)
+    yield from _members(name.rsplit("/", 1)[-1], opened, budget, depth=0, packed=packed, size=packed)
 
 
-def _members(name: str, opened: Open, budget: _Budget, *, depth: int) -> Iterator[Found | Spoilt]:
+def _members(
+    name: str, opened: Open, budget: _Budget, *, depth: int, packed: int, size: int
+) -> Iterator[Found | Spoilt]:
     with closing(opened()) as stream:
         magic = stream.read(4)
     if magic in _ZIP:
         yield from _zipped(name, opened, budget, depth=depth)
     elif magic[:2] == _GZIP:
-        yield Found(name, lambda: cast(IO[bytes], _Gunzipped(opened(), budget.limits)))
+        yield Found(name, lambda: cast(IO[bytes], _Gunzipped(opened(), budget.limits)), packed)
     else:
-        yield Found(name, opened)
+        yield Found(name, opened, packed, size)
 
 
 def _zipped(name: str, opened: Open, budget: _Budget, *, depth: int) -> Iterator[Found | Spoilt]:
@@ -125,12 +138,14 @@ def _member(
         with closing(opened()) as stream:
             magic = stream.read(4)
         if magic not in _ZIP:
-            yield from _members(name, opened, budget, depth=depth + 1)
+            yield from _members(name, opened, budget, depth=depth + 1, packed=info.compress_size, size=info.file_size)
         elif depth >= _NESTING:
             raise Refused("archives are nested too deeply; unpack the inner one and drop it by itself")
         else:
             with _unpacked(opened) as nested:
-                yield from _members(name, nested, budget, depth=depth + 1)
+                yield from _members(
+                    name, nested, budget, depth=depth + 1, packed=info.compress_size, size=info.file_size
+                )
     except Unreadable as error:
         yield Spoilt(name, str(error))
     except READING_FAILS as error:

@@ -46,6 +46,28 @@ class _Whole:
     archive: Archive
     member: Member
     survey: Survey
+    packed: int
+
+
+@dataclass
+class Passed:
+    """
+    How far a reading has come: every file is gone through twice, once to its end and once for its rows.
+
+    Attributes:
+        files: Bytes of the files.
+        to_the_end: Bytes of them that the first pass is past, about; and the second pass,
+        for_rows: likewise.
+    """
+
+    files: int = 0
+    to_the_end: float = 0.0
+    for_rows: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return min((self.to_the_end + self.for_rows) / max(2 * self.files, 1), 1.0)
 
 
 class _Stored(io.RawIOBase):
@@ -83,6 +105,7 @@ class Reading:
 
     Attributes:
         provenance: What was found; complete once the batches have been read to their end.
+        passed: How far they have been read.
     """
 
     def __init__(
@@ -93,6 +116,7 @@ class Reading:
         self._options = options
         self._known = set(known)
         self.provenance = Provenance()
+        self.passed = Passed()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """
@@ -104,6 +128,7 @@ class Reading:
         Raises:
             OSError: the store of the files fails.
         """
+        self.passed = Passed(sum(info.size or 0 for info in self._filesystem.get_file_info(list(self._paths))))
         with closing(ahead(self._looked_through())) as members:
             for one in members:
                 with closing(one.survey.content):
@@ -162,14 +187,19 @@ class Reading:
         archive.members.append(member)
         if isinstance(one, Spoilt):
             member.reason = one.reason
-        elif _is_metadata(one.name):
+        elif is_metadata(one.name):
             member.outcome = Outcome.METADATA
         else:
             yield from self._content(archive, member, one)
 
     def _content(self, archive: Archive, member: Member, found: Found) -> Iterator[_Whole]:
+        share = found.packed / found.size if found.size else 1.0
+
+        def passed(count: int) -> None:
+            self.passed.to_the_end += count * share
+
         try:
-            survey = surveyed(found, self._options.fallback_encoding, self._options.scratch)
+            survey = surveyed(found, self._options.fallback_encoding, self._options.scratch, passed)
         except Unreadable as error:
             member.reason = str(error)
             member.head_sha256 = head_sha256(found)
@@ -181,12 +211,12 @@ class Reading:
             survey.content.close()
             return
         self._known.add(survey.sha256)
-        yield _Whole(archive, member, survey)
+        yield _Whole(archive, member, survey, found.packed)
 
     def _rows(self, one: _Whole) -> Iterator[pa.RecordBatch]:
         member = one.member
         try:
-            cells = self._cells(member, one.survey)
+            cells = self._cells(one)
             if cells is None:
                 member.outcome = Outcome.OTHER_TABLE
                 return
@@ -211,11 +241,12 @@ class Reading:
             member.outcome = Outcome.OTHER_TABLE
             member.quarantined_rows.clear()
 
-    def _cells(self, member: Member, survey: Survey) -> Iterator[pa.RecordBatch] | None:
+    def _cells(self, one: _Whole) -> Iterator[pa.RecordBatch] | None:
         """The member's rows as text, ``None`` where they are something else than entries."""
+        member, survey = one.member, one.survey
 
         def text() -> Iterator[bytes]:
-            return _text(member, survey)
+            return self._text(one)
 
         if not survey.head.strip():
             raise Unreadable("empty")
@@ -228,14 +259,16 @@ class Reading:
         member.delimiter, member.columns = header.delimiter, header.columns
         return tables.cells(text, header, left_out) if tells_entries(header.columns) else None
 
+    def _text(self, one: _Whole) -> Iterator[bytes]:
+        text, share = Utf8(one.survey.content.rewound(), one.survey.encoding), one.packed / max(one.survey.size, 1)
+        for block in text:
+            self.passed.for_rows += len(block) * share
+            yield block
+        one.member.notes[UNKNOWN_CHARACTER] = text.replaced
 
-def _text(member: Member, survey: Survey) -> Iterator[bytes]:
-    text = Utf8(survey.content.rewound(), survey.encoding)
-    yield from text
-    member.notes[UNKNOWN_CHARACTER] = text.replaced
 
-
-def _is_metadata(name: str) -> bool:
+def is_metadata(name: str) -> bool:
+    """Whether a file of that name is about an export and no part of it: a manifest, a read-me, a log, a schema."""
     return "__MACOSX" in PurePosixPath(name).parts or any(fnmatch(_base(name), pattern) for pattern in _METADATA)
 
 

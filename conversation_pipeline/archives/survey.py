@@ -8,7 +8,7 @@ read to its end, hashed and kept aside, and what is handed on need never be take
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,20 +54,25 @@ def head_sha256(found: Found) -> str | None:
         return None
 
 
-def surveyed(found: Found, fallback_encoding: str, scratch: Path | None = None) -> Survey:
+def surveyed(
+    found: Found, fallback_encoding: str, scratch: Path | None = None, passed: Callable[[int], None] = lambda _: None
+) -> Survey:
     """
+    Args:
+        passed: Is told of bytes as they are read.
+
     Raises:
         Unreadable: the member is spoilt, no text, or in more than one encoding.
     """
     content = Spool(scratch)
     try:
-        return _surveyed(found, content, fallback_encoding)
+        return _surveyed(found, content, fallback_encoding, passed)
     except BaseException:
         content.close()
         raise
 
 
-def _surveyed(found: Found, content: Spool, fallback_encoding: str) -> Survey:
+def _surveyed(found: Found, content: Spool, fallback_encoding: str, passed: Callable[[int], None]) -> Survey:
     digest, check, size = hashlib.sha256(), Utf8Check(), 0
     head, marked, encoding = b"", None, UTF_8
     with closing(found.open()) as stream:
@@ -76,6 +81,7 @@ def _surveyed(found: Found, content: Spool, fallback_encoding: str) -> Survey:
                 head, marked = block, told(block)
                 encoding = marked or UTF_8
             size += len(block)
+            passed(len(block))
             digest.update(block)
             content.write(block)
             if encoding == UTF_8 and not check.add(block):

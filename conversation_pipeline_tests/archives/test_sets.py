@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from pyarrow import fs
 
@@ -29,6 +31,28 @@ def test_exports_of_other_times_are_other_sets():
     found = archives.sets(["E_00D_20261101000000_1.zip", "E_00D_20261108000000_1.zip", "E_20261115000000.zip"])
 
     assert len(found) == 3
+
+
+def test_requests_under_one_name_are_told_apart_by_their_days():
+    """
+    Where the name tells no date: a part without a day is of the last request, a date in the name is enough.
+    """
+    days = {"x_1.zip": date(2026, 11, 1), "x_2.zip": date(2026, 11, 1), "x_3.zip": date(2026, 11, 8)}
+    found = archives.sets([*days, "x_4.zip", "y_20261101_1.zip", "z.zip"], days.get)
+
+    assert [(one.name, len(one.paths)) for one in found] == [
+        ("x_2026-11-01", 2), ("x_2026-11-08", 2), ("y_20261101", 1), ("z", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "numbered"), [("x_1.zip", True), ("x.zip", False), ("x_20261101000000.zip", False)])
+def test_numbered_parts_may_be_more(name, numbered):
+    """
+    A name that counts says that others may come.
+    """
+    [found] = archives.sets([name])
+
+    assert found.numbered is numbered
 
 
 def test_folders_keep_sets_apart():
