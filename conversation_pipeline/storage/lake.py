@@ -17,11 +17,13 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from types import EllipsisType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.schemas import Dataset
@@ -119,6 +121,7 @@ class Lake:
         provenance: Mapping[str, str] | None = None,
         first_counts: bool = False,
         memory: int | None = None,
+        over: Receipt | EllipsisType | None = ...,
     ) -> Receipt:
         """
         Replace one partition by these rows, as one act. Where it holds them already, the file is left alone, unless
@@ -136,10 +139,11 @@ class Lake:
             first_counts: Of rows with the same key the one that came first counts; else a key that comes twice is
                 refused.
             memory: Bytes of rows that may be gathered here, where it is less than usual.
+            over: The file that the rows were made of (``None`` for no file): over no other are they published.
 
         Raises:
             PublishError: The rows do not fit the dataset, repeat a key, or are not as many as promised; or
-                the disk is full. The old partition, if any, is still in place.
+                the disk is full, or another file is in place. The old partition, if any, is still in place.
         """
         place = _Place(dataset, partition)
         self._store.sweep(place.folder, datetime.now(UTC))
@@ -148,7 +152,16 @@ class Lake:
             footer = self._write(
                 place, draft, batches, promised, told, memory or self._memory, Dictionaries(), first_counts=first_counts
             )
-            return self._publish(place, draft, footer)
+            return self._publish(place, draft, footer, over)
+
+    @contextmanager
+    def exclusive(self, dataset: Dataset) -> Iterator[None]:
+        """
+        For the time of the block no other process or thread of this machine is in such a block of the dataset: for
+        writers that make partitions of what is in them. Between machines ``replace(over=...)`` keeps watch.
+        """
+        with FileLock(self._store.lock(dataset.name)):
+            yield
 
     def replace_days(
         self,
@@ -292,10 +305,14 @@ class Lake:
             wanted = {_Place(dataset, day).file for day in days}
         return sorted(name for name in wanted if self._store.info(name) is not None)
 
-    def _publish(self, place: _Place, draft: Draft, footer: dict[str, Any]) -> Receipt:
+    def _publish(
+        self, place: _Place, draft: Draft, footer: dict[str, Any], over: Receipt | EllipsisType | None = ...
+    ) -> Receipt:
         """Put a written draft in place, unless the same content is there, of which the same is to be told."""
         at(KillPoint.PARTITION_WRITTEN)
         there = self._published(place)
+        if not isinstance(over, EllipsisType) and _content(there) != _content(over):
+            raise PublishError("another run has replaced the file meanwhile; run the partition again")
         changed = there is None or there.content_hash != footer["content_hash"]
         if there is not None and not changed and _deciding(there.provenance) == _deciding(footer["provenance"]):
             return there
@@ -432,6 +449,10 @@ def _receipt(footer: dict[str, Any], size: int, uri: str, *, changed: bool) -> R
         uri=uri,
         changed=changed,
     )
+
+
+def _content(receipt: Receipt | None) -> str | None:
+    return None if receipt is None else receipt.content_hash
 
 
 def _deciding(provenance: Mapping[str, str]) -> list[str | None]:

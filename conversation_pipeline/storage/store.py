@@ -6,6 +6,7 @@ A reader sees the old file or the new one, never half of one and never none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -113,6 +114,15 @@ class Store:
         files = [info for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File]
         times = {info.path.removeprefix(f"{self._root}/"): info.mtime for info in files}
         return {name: time for name, time in times.items() if "/." not in name}
+
+    def lock(self, name: str) -> Path:
+        """The file by which processes of this machine wait for each other; hidden, beside what it is about."""
+        if self.local:
+            self._make_folder(Path(self._root))
+            return Path(self._root) / f".{name}.lock"
+        folder = Path(tempfile.gettempdir()) / "conversation-pipeline-locks"
+        folder.mkdir(exist_ok=True)
+        return folder / hashlib.sha256(self.uri(name).encode()).hexdigest()[:32]
 
     def delete(self, name: str) -> None:
         """Remove a file; it may be gone already."""

@@ -567,3 +567,15 @@ def test_the_file_is_laid_out_for_parallel_and_selective_reads(lake: Lake) -> No
     assert "DELTA_BINARY_PACKED" in columns["entry"].encodings
     assert "DELTA_BINARY_PACKED" in columns["said_at"].encodings
     assert [(it.column_index, it.descending) for it in group.sorting_columns] == [(0, False), (1, False)]
+
+
+def test_rows_are_not_published_over_another_file_than_they_were_made_of(tmp_path: Path) -> None:
+    """Between machines no lock helps: who finds another file there than it read leaves it."""
+    lake = Lake(str(tmp_path))
+    before = lake.replace(ENTRIES, DAY, batches([row(1)]), run_id="a")
+    lake.replace(ENTRIES, DAY, batches([row(2)]), run_id="b")
+
+    with pytest.raises(PublishError, match="another run has replaced the file"):
+        lake.replace(ENTRIES, DAY, batches([row(1), row(3)]), run_id="a", over=before)
+
+    assert lake.read(ENTRIES, DAY)["entry"].to_pylist() == [2]
