@@ -88,6 +88,13 @@ class Settings(BaseSettings):
     conversation_archive_age_days: int = Field(
         30, ge=7, description="Days after which the newest export archive counts as old; seven is the least."
     )
+    conversation_archive_keep_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days after which the files of an export archive that was landed whole are removed; 0: at "
+        "once. Default: they stay, since they are yours and Salesforce gives no other before seven days have passed. "
+        "An archive that is known to hold words of erased people is removed in any case, once it is landed.",
+    )
     conversation_quotas: str = Field(
         "data/quotas.sqlite", description="Quota store, the same for all processes of an instance."
     )
@@ -198,6 +205,12 @@ class Settings(BaseSettings):
                 "no CONVERSATION_QUIET_HOURS"
             )
         return self
+
+    @property
+    def archive_keep(self) -> timedelta | None:
+        """How long the files of a landed archive stay; None for good."""
+        days = self.conversation_archive_keep_days
+        return None if days is None else timedelta(days=days)
 
     @property
     def quiet_hours(self) -> QuietHours | None:

@@ -24,6 +24,9 @@ _EVERY_SECONDS = 60
 _QUIET = timedelta(hours=6)
 """After so long parts that are still missing are not waited for any more (bulk-export 4.1, grouping)."""
 
+_AGAIN_AFTER = (timedelta(minutes=5), timedelta(hours=1))
+"""How long after its request a landing that failed is asked for again: so often, and then no more."""
+
 _LANDING = {"conversation_pipeline/landing": TRANSCRIPT_ARCHIVES.name}
 
 
@@ -41,10 +44,11 @@ def sensors(roads: Iterable[str], daily: dg.DailyPartitionsDefinition) -> list[d
 
 def archives_arrived() -> dg.SensorDefinition:
     """
-    Requests an archive once all its parts are there and their sizes stand still between two looks; one at a time.
+    Requests an archive once all its parts are there and their sizes stand still between two looks; one at a time. Where
+    its landing failed it is asked for again after a while, twice at most.
 
-    The cursor is JSON: ``seen`` (size and time of each file at the last look) and ``requested`` (which content of
-    which archive was requested).
+    The cursor is JSON: ``seen`` (size and time of each file at the last look) and ``requested`` (of each archive its
+    ``content``, how often that was requested, ``times``, and when last, ``at``, in seconds since 1970).
     """
 
     @dg.sensor(
@@ -63,8 +67,14 @@ def archives_arrived() -> dg.SensorDefinition:
             seen = {name: _looks(folder, name) for one in found.values() for name in one.paths}
         except (SettingsError, StorageError, OSError) as error:
             return dg.SkipReason(str(error))
-        new = {key: parts for key, parts in found.items() if cursor["requested"].get(key) != _digest(parts, seen)}
-        waits = {key: _waits(parts, seen, cursor["seen"], folder) for key, parts in new.items()}
+        requested = {key: told for key, told in cursor["requested"].items() if key in found}
+        waits = {}
+        for key, parts in found.items():
+            if requested.get(key, {}).get("content") != _digest(parts, seen):
+                requested.pop(key, None)
+                waits[key] = _waits(parts, seen, cursor["seen"], folder)
+            elif _has_failed(context.instance, key):
+                waits[key] = _gives_up(requested[key])
         ready = sorted(key for key, reason in waits.items() if reason is None)
         if not ready or context.instance.get_runs(dg.RunsFilter(tags=_LANDING, statuses=UNDER_WAY), limit=1):
             told = "; ".join(f"{key}: {reason}" for key, reason in sorted(waits.items()) if reason is not None)
@@ -73,12 +83,12 @@ def archives_arrived() -> dg.SensorDefinition:
                 cursor=json.dumps(cursor | {"seen": seen}),
             )
         key = ready[0]
-        digest = _digest(new[key], seen)
-        requested = {one: known for one, known in cursor["requested"].items() if one in found} | {key: digest}
+        digest, times = _digest(found[key], seen), requested.get(key, {}).get("times", 0) + 1
+        requested[key] = {"content": digest, "times": times, "at": time.time()}
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
-                    run_key=f"{key} {digest}",
+                    run_key=f"{key} {digest} {times}",
                     partition_key=key,
                     asset_selection=[dg.AssetKey(TRANSCRIPT_ARCHIVES.name)],
                     tags=_LANDING,
@@ -101,6 +111,22 @@ def _digest(parts: ArchiveSet, seen: Mapping[str, str]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
+def _has_failed(instance: dg.DagsterInstance, key: str) -> bool:
+    """Whether the last run of an archive failed, whoever asked for it; one that somebody ended has not."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": key}), limit=1)
+    return bool(runs) and runs[0].status is dg.DagsterRunStatus.FAILURE
+
+
+def _gives_up(requested: Mapping[str, Any]) -> str | None:
+    """Why a landing that failed is not asked for again, or not yet; ``None`` if it is."""
+    if requested["times"] > len(_AGAIN_AFTER):
+        return f"its landing failed {requested['times']} times; do what its last run says, then materialize it"
+    wait = _AGAIN_AFTER[requested["times"] - 1]
+    if time.time() - requested["at"] < wait.total_seconds():
+        return f"its landing failed; it is asked for again {wait} after the last time"
+    return None
+
+
 def _waits(parts: ArchiveSet, seen: Mapping[str, str], before: Mapping[str, str], folder: Store) -> str | None:
     """Why an archive is not taken yet; ``None`` if it is."""
     if any(before.get(name) != seen[name] for name in parts.paths):
@@ -109,6 +135,8 @@ def _waits(parts: ArchiveSet, seen: Mapping[str, str], before: Mapping[str, str]
     if time.time() - newest / 1e9 >= _QUIET.total_seconds():
         return None
     promised = parts_promised([folder.path(name) for name in parts.paths], folder.filesystem)
+    if promised is None and parts.numbered:
+        return f"no manifest says how many parts it has; it is taken once none has come for {_QUIET}"
     if promised is not None and len(parts.paths) < promised:
         return f"{len(parts.paths)} of {promised} parts are there; it is taken without the others after {_QUIET}"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -125,6 +126,24 @@ def column_schema(dataset: Dataset) -> dg.TableSchema:
             for field in dataset.fields
         ]
     )
+
+
+@contextmanager
+def told_while(log: logging.Logger, line: Callable[[], str], seconds: float = _SECONDS_BETWEEN_LINES) -> Iterator[None]:
+    """A line every so many seconds for as long as the block goes on, also while it waits for one thing."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(seconds):
+            log.info(line())
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 @dataclass

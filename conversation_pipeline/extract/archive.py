@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import repeat
 from typing import Any, Literal
@@ -27,7 +29,9 @@ from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, read_payl
 from conversation_pipeline.extract.entries.values import uuid_in_lower_case
 from conversation_pipeline.schemas.conversations import ENTRIES_ARCHIVE
 
-__all__ = ["ARCHIVE", "NO_CONVERSATION", "NO_TIME", "Identifiers", "entries", "parts_promised", "unplaced"]
+__all__ = [
+    "ARCHIVE", "NO_CONVERSATION", "NO_TIME", "Identifiers", "entries", "parts_promised", "requested_on", "unplaced",
+]  # fmt: skip
 
 NO_TIME = "no time"
 NO_CONVERSATION = "a conversation that is not in the lake"
@@ -62,14 +66,27 @@ class Identifiers:
 def parts_promised(paths: Sequence[str], filesystem: fs.FileSystem) -> int | None:
     """How many parts the export has, as the manifest of one of them says; ``None`` where none says it."""
     for path in paths:
-        try:
-            manifest = archives.read([path], filesystem=filesystem).manifest(path)
-        except Unreadable:
-            continue
-        parts = str((manifest or {}).get("parts", ""))
+        parts = str(_manifest(path, filesystem).get("parts", ""))
         if parts.isdecimal():
             return int(parts)
     return None
+
+
+def requested_on(path: str, filesystem: fs.FileSystem) -> date | None:
+    """The day on which a file's export was asked for, as its manifest says; ``None`` where it has none that does."""
+    manifest = _manifest(path, filesystem)
+    for name in ("requestedAt", "completedAt"):
+        with suppress(ValueError):
+            told = datetime.fromisoformat(str(manifest.get(name)))
+            return told.astimezone(UTC).date() if told.tzinfo else told.date()
+    return None
+
+
+def _manifest(path: str, filesystem: fs.FileSystem) -> Mapping[str, Any]:
+    try:
+        return archives.read([path], filesystem=filesystem).manifest(path) or {}
+    except Unreadable:
+        return {}
 
 
 def entries(rows: pa.RecordBatch, identifiers: Identifiers, drift: Drift) -> pa.RecordBatch:
@@ -231,10 +248,9 @@ def _unescaped(texts: pa.Array) -> pa.Array:
 
 
 def _visibility(rows: pa.RecordBatch, entry_type: pa.Array) -> pa.Array:
-    """As told, else by the type of the entry; not known of a text without either."""
-    by_type = pc.if_else(pc.is_in(entry_type, value_set=_INTERNAL_ENTRY_TYPES), "Internal", "Default")
-    told = rows["payload"].is_valid()
-    return pc.coalesce(rows["visibility"], pc.if_else(told, by_type, pa.scalar(None, pa.string())))
+    """As told; else of what no end user ever sees by its type, and not known of anything else."""
+    is_internal = pc.is_in(entry_type, value_set=_INTERNAL_ENTRY_TYPES)
+    return pc.coalesce(rows["visibility"], pc.if_else(is_internal, "Internal", pa.scalar(None, pa.string())))
 
 
 def _conversation(rows: pa.RecordBatch, identifiers: Identifiers) -> pa.Array:

@@ -254,7 +254,9 @@ TRANSCRIPT_ARCHIVES = Dataset(
         Field("members", pa.list_(MEMBER), "Files in it."),
         _text("reason", "Why the whole of it was not read."),
         _text("run_id", "Run that landed it."),
+        Field("rows_of_erased", pa.int64(), "Rows of erased people in it that were left out."),
     ),
+    version=2,
 )
 
 ENTRIES_DATA_CLOUD = Dataset(

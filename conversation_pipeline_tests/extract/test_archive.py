@@ -154,9 +154,9 @@ def test_entities_are_characters_where_all_texts_are_written_so(texts: list[str]
     assert [one["text"] for one in canonical(*(row(text=text) for text in texts))] == read
 
 
-@pytest.mark.parametrize(("entry_type", "visibility"), [("Note", "Internal"), ("Message", "Default")])
-def test_visibility_follows_from_the_entry_s_type(entry_type: str, visibility: str) -> None:
-    """Archives tell no visibility; notes are what the end user never sees."""
+@pytest.mark.parametrize(("entry_type", "visibility"), [("Note", "Internal"), ("Message", None)])
+def test_visibility_is_not_made_up(entry_type: str, visibility: str | None) -> None:
+    """Exports tell none: it is not known, but of notes, which no end user ever sees."""
     [told] = canonical(row(payload=json.dumps({"entryType": entry_type})))
 
     assert (told["entry_type"], told["visibility"]) == (entry_type, visibility)

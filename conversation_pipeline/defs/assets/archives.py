@@ -1,13 +1,15 @@
 """Export archives: one partition an export as it arrives, its entries in the days to which they belong."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import options
 from conversation_pipeline.defs.landing.archive import ArchiveLanding, LandedArchive, arrived, land_archive
+from conversation_pipeline.defs.landing.archive_files import RemovedFiles, remove_files
+from conversation_pipeline.defs.landing.archive_record import ArchiveRecord
 from conversation_pipeline.defs.reporting import Metadata, drift_metadata, receipt_metadata, told
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.archive import ARCHIVE
@@ -17,7 +19,7 @@ from conversation_pipeline.schemas.conversations import (
     ENTRIES_ARCHIVE_UNPLACED,
     TRANSCRIPT_ARCHIVES,
 )
-from conversation_pipeline.storage import Lake
+from conversation_pipeline.storage import Lake, PublishError
 from conversation_pipeline.storage.store import Store
 
 PARTITIONS = dg.DynamicPartitionsDefinition(name=TRANSCRIPT_ARCHIVES.name)
@@ -59,7 +61,9 @@ def transcript_archives(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
             dg.AssetCheckSpec(
                 READ,
                 asset=TRANSCRIPT_ARCHIVES.name,
-                description="Every file and every row of the archive was read; the good ones are landed either way.",
+                description="Every file and every row of every archive was read and has its place; the good ones are "
+                "landed either way. It stays failed until the archive is landed again without a fault, or a newer one "
+                "that is complete.",
             )
         ],
         pool=TRANSCRIPT_ARCHIVES.name,
@@ -67,9 +71,10 @@ def transcript_archives(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
     def asset(
         context: dg.AssetExecutionContext,
         config: ArchiveConfig,
+        salesforce: dg.ResourceParam[Org],
         archives: dg.ResourceParam[Store],
         lake: dg.ResourceParam[Lake],
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]  # Dagster reads the bare name
         name = context.partition_key
         landed = LandedArchive()
         landing = ArchiveLanding(archives, lake, context.run.run_id, context.log)
@@ -83,11 +88,31 @@ def transcript_archives(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
                 )
             try:
                 land_archive(landing, parts, landed, read_again=config.read_again)
+            except PublishError:
+                yield _read_result(lake)
+                raise
             finally:
                 _tell_days(context, landed, daily)
-        return dg.MaterializeResult(metadata=_metadata(landed, daily), check_results=[_read_result(landed)])
+            removed = remove_files(archives, lake, salesforce.settings.archive_keep, datetime.now(UTC))
+        tell_removed(context, removed)
+        metadata = _metadata(landed, daily) | removed_metadata(removed)
+        yield dg.MaterializeResult(metadata=metadata, check_results=[_read_result(lake)])
 
     return asset
+
+
+def tell_removed(context: dg.AssetExecutionContext, removed: RemovedFiles) -> None:
+    if removed.by_age:
+        context.log.info(f"removed after CONVERSATION_ARCHIVE_KEEP_DAYS: {', '.join(removed.by_age)}")
+    if removed.of_erased:
+        context.log.warning(
+            f"removed, since they hold words of people whom the org has erased: {', '.join(removed.of_erased)}; copies "
+            "elsewhere are yours to remove"
+        )
+
+
+def removed_metadata(removed: RemovedFiles) -> Metadata:
+    return {"archives_removed": len(removed.by_age), "archives_removed_for_erasure": len(removed.of_erased)}
 
 
 def _told_by_it(dataset: Dataset, daily: dg.DailyPartitionsDefinition | None = None) -> dg.AssetsDefinition:
@@ -148,7 +173,7 @@ def _metadata(landed: LandedArchive, daily: dg.DailyPartitionsDefinition) -> Met
         "notes": dg.MetadataValue.json(dict(sum((one.notes for one in found.members), Counter()))),
         "is_complete": str(landed.is_complete) if landed.is_complete is not None else "no manifest says",
         "rows_unplaced": dg.MetadataValue.json(dict(landed.rows_unplaced)),
-        "rows_of_erased": landed.rows_of_erased,
+        "rows_of_erased": landed.rows_of_erased.total(),
         "days": len(days),
         "days_changed": sum(receipt.changed for receipt in days.values()),
         "days_before_start": sum(day < daily.start.date().isoformat() for day in days),
@@ -156,22 +181,15 @@ def _metadata(landed: LandedArchive, daily: dg.DailyPartitionsDefinition) -> Met
     }
 
 
-def _read_result(landed: LandedArchive) -> dg.AssetCheckResult:
+def _read_result(lake: Lake) -> dg.AssetCheckResult:
     """What was left out stays in the archive: its files are in the folder, its names and reasons on record."""
-    quarantined, rows = landed.provenance.quarantined, landed.provenance.quarantined_rows
-    told = [
-        *(f"{name}: {reason}" for name, reason in quarantined[:_MOST_TOLD]),
-        *(f"{count:,} rows: {reason}" for reason, count in rows.items()),
-        *(f"{count:,} rows have {reason}" for reason, count in landed.rows_unplaced.items()),
-    ]
-    if landed.is_complete is False and not told:
-        told = ["parts are missing, or hold fewer entries than their manifests say"]
+    faults = ArchiveRecord(lake).faults
     return dg.AssetCheckResult(
         check_name=READ,
-        passed=not told,
+        passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join(told) or "all of it was read",
-        metadata={"members_quarantined": len(quarantined), "rows_quarantined": rows.total()},
+        description="; ".join(faults[:_MOST_TOLD]) or "all of it was read",
+        metadata={"faults": len(faults)},
     )
 
 

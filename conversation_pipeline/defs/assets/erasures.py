@@ -1,12 +1,16 @@
-"""Erasures: what the org has deleted for good is removed here too, and raw answers whose retention has ended."""
+"""
+Erasures: what the org has deleted for good is removed here too, and raw answers and archives whose retention has ended.
+"""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from conversation_pipeline.defs.assets.archives import removed_metadata, tell_removed
 from conversation_pipeline.defs.assets.common import options
 from conversation_pipeline.defs.landing import ENTRY_ROADS
+from conversation_pipeline.defs.landing.archive_files import remove_files
 from conversation_pipeline.defs.landing.readings import superseded
 from conversation_pipeline.defs.reporting import receipt_metadata, told
 from conversation_pipeline.defs.resources import Org
@@ -14,6 +18,7 @@ from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Lake, Staging
 from conversation_pipeline.storage.erasure import replay
+from conversation_pipeline.storage.store import Store
 
 _WANTED_NO_MORE_AFTER = timedelta(days=1)
 """A run that is under way may have planned with a reading that was superseded meanwhile."""
@@ -37,10 +42,12 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
         salesforce: dg.ResourceParam[Org],
         lake: dg.ResourceParam[Lake],
         staging: dg.ResourceParam[Staging],
+        archives: dg.ResourceParam[Store],
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         with told(ERASURES.name):
             done = replay(lake, staging, others, run_id=context.run.run_id)
             swept = _swept(staging, timedelta(days=salesforce.settings.conversation_staging_days))
+            removed = remove_files(archives, lake, salesforce.settings.archive_keep, datetime.now(UTC))
         rows, answers = sum(done.rows.values()), sum(done.answers.values())
         if done.new or rows or answers:
             context.log.info(
@@ -49,6 +56,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
             )
         if swept:
             context.log.info(f"{swept:,} raw answers were removed: read again since, or past CONVERSATION_STAGING_DAYS")
+        tell_removed(context, removed)
         for kind, count in done.not_understood.items():
             context.log.warning(f"{count:,} completed deletions are of {kind}: nothing is removed for them")
         return dg.MaterializeResult(
@@ -61,6 +69,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
                 "answers_removed": answers,
                 "answers_removed_by_dataset": dg.MetadataValue.json(dict(done.answers)),
                 "answers_swept": swept,
+                **removed_metadata(removed),
                 "not_understood": dg.MetadataValue.json(dict(done.not_understood)),
             }
         )

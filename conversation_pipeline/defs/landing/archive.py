@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline import archives
-from conversation_pipeline.archives import Archive, ArchiveSet, Options, Provenance
-from conversation_pipeline.extract.archive import ARCHIVE, Identifiers, entries, unplaced
+from conversation_pipeline.archives import Archive, ArchiveSet, Options, Provenance, Reading
+from conversation_pipeline.defs.landing.archive_record import ArchiveRecord
+from conversation_pipeline.defs.reporting import told_while
+from conversation_pipeline.extract.archive import ARCHIVE, Identifiers, entries, requested_on, unplaced
 from conversation_pipeline.extract.entries import Drift
 from conversation_pipeline.schemas.conversations import (
     CONVERSATIONS,
@@ -34,10 +37,11 @@ from conversation_pipeline.storage.erasure import erased
 from conversation_pipeline.storage.store import Store
 
 _ENDINGS = (".zip", ".gz", ".csv", ".json", ".jsonl", ".ndjson", ".txt")
+_OTHER = archives.Outcome.OTHER_TABLE
+_MOST_TOLD = 5
 _ROUTED_BYTES = 64 * 2**20
 _SORTED_BYTES = 128 * 2**20
 _WRITERS = 2
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ class ArchiveLanding:
     """
     Attributes:
         folder: Where archives arrive.
+        seconds_between_lines: How often the log is told how far it is.
     """
 
     folder: Store
     lake: Lake
     run_id: str
     log: Logger
+    seconds_between_lines: float = 10.0
 
 
 @dataclass
@@ -65,7 +71,7 @@ class LandedArchive:
         days: The receipts of the days whose files hold its entries, or entries that it lacks.
         unplaced: The receipt of the file of rows without a place.
         rows_unplaced: Rows that have no place in the days, by reason.
-        rows_of_erased: Rows of people whom the org has erased, left out.
+        rows_of_erased: Rows of people whom the org has erased, left out, by the file that tells them.
         drift: What the payloads hold that the published schema does not know.
     """
 
@@ -75,15 +81,16 @@ class LandedArchive:
     days: dict[str, Receipt] = field(default_factory=dict)
     unplaced: Receipt | None = None
     rows_unplaced: Counter[str] = field(default_factory=Counter)
-    rows_of_erased: int = 0
+    rows_of_erased: Counter[str] = field(default_factory=Counter)
     drift: Drift = field(default_factory=Drift)
 
 
 def arrived(folder: Store) -> dict[str, ArchiveSet]:
     """The exports in the folder: their parts' names below it, by the name that they are known by as a partition."""
-    names = [name for name in folder.names("") if name.lower().endswith(_ENDINGS)]
+    names = [name for name in folder.names("") if name.lower().endswith(_ENDINGS) and not archives.is_metadata(name)]
+    found = archives.sets(names, lambda name: requested_on(folder.path(name), folder.filesystem))
     # Dagster writes a range of partitions with three dots.
-    return {one.name.replace("...", "_"): one for one in archives.sets(names)}
+    return {one.name.replace("...", "_"): one for one in found}
 
 
 def land_archive(
@@ -93,34 +100,81 @@ def land_archive(
     The entries of an export in the files of their days, merged with what earlier archives told.
 
     Of each entry the newest archive that has it counts. Entries that a newer complete archive lacks are flagged, not
-    removed. A run that was stopped is started again: what it had done comes out the same.
+    removed. A run that was stopped is started again: what it had done comes out the same. Several may read at once;
+    they write one after another.
 
     Args:
         landed: Is told what comes of it, days one by one: they stay landed when a later one fails.
         read_again: Also where all of it was landed before.
 
     Raises:
-        StorageError: rows went astray, or a file of the lake can not be written.
+        StorageError: no entry was read, rows went astray, or a file of the lake can not be written.
     """
     paths = [landing.folder.path(name) for name in parts.paths]
     reading = archives.read(paths, filesystem=landing.folder.filesystem, options=Options())
-    record = landing.lake.read(TRANSCRIPT_ARCHIVES, None)
-    known = set(record["sha256"].to_pylist())
-    if not read_again and all(reading.sha256(path) in known for path in paths):
+    if not read_again and ArchiveRecord(landing.lake).knows([reading.sha256(path) for path in paths]):
         landed.known = True
         return
     landed.provenance = reading.provenance
-    with tempfile.TemporaryDirectory(prefix="conversation-pipeline-archive-") as scratch:
-        sorted_out = _SortedOut(landing, landed, Path(scratch))
-        with closing(sorted_out):
-            for batch in reading.batches():
-                sorted_out.add(batch)
-            sorted_out.finish()
-            landed.is_complete = _is_complete(reading.provenance)
-            snapshots = _Snapshots(record, landed)
-            _land_days(landing, landed, sorted_out, snapshots)
-            _land_unplaced(landing, landed, sorted_out)
-    _put_on_record(landing, parts, landed, record)
+    progress = _Progress(parts.name, reading)
+    with (
+        tempfile.TemporaryDirectory(prefix="conversation-pipeline-archive-") as scratch,
+        told_while(landing.log, progress.line, landing.seconds_between_lines),
+        closing(_SortedOut(landing, landed, Path(scratch))) as sorted_out,
+    ):
+        for batch in reading.batches():
+            sorted_out.add(batch)
+        sorted_out.finish()
+        landed.is_complete = _is_complete(reading.provenance)
+        progress.waits()
+        with landing.lake.exclusive(ENTRIES_ARCHIVE):
+            record = ArchiveRecord(landing.lake)
+            if reading.provenance.rows:
+                _land_days(landing, landed, sorted_out, _Snapshots(record, landed), progress)
+                _land_unplaced(landing, landed, sorted_out)
+            _put_on_record(landing, parts, landed, record)
+    if not reading.provenance.rows:
+        raise PublishError(f"{parts.name} holds no entry that can be read, so no day was touched: {_why(landed)}")
+
+
+class _Progress:
+    """
+    How far a landing is, in a line.
+
+    Attributes:
+        written: Days that are in place.
+    """
+
+    def __init__(self, name: str, reading: Reading) -> None:
+        self._name = name
+        self._reading = reading
+        self._began = time.monotonic()
+        self._waits = False
+        self._days: int | None = None
+        self.written = 0
+
+    def waits(self) -> None:
+        """All of it was read; another landing may be writing."""
+        self._waits = True
+
+    def writes(self, days: int) -> None:
+        self._began, self._days = time.monotonic(), days
+
+    def line(self) -> str:
+        passed = max(time.monotonic() - self._began, 0.001)
+        if self._days is not None:
+            rate = self.written / passed
+            left = _minutes(self._days - self.written, rate)
+            return f"{self._name}: {self.written:,} of {self._days:,} days written, {rate * 60:,.0f} a minute{left}"
+        if self._waits:
+            return f"{self._name}: read to its end; another archive is being written, this one is next"
+        rows, share = self._reading.provenance.rows, self._reading.passed.share
+        left = _minutes(1 - share, share / passed)
+        return f"{self._name}: {rows:,} entries read, {share:.0%} of it, {rows / passed:,.0f} a second{left} to read"
+
+
+def _minutes(left: float, rate: float) -> str:
+    return f", {left / rate / 60:,.1f} minutes left" if rate else ""
 
 
 class _SortedOut:
@@ -154,7 +208,7 @@ class _SortedOut:
         """
         self.by_day.finish()
         self._writer.close()
-        told = self.by_day.count + self._landed.rows_unplaced.total() + self._landed.rows_of_erased
+        told = self.by_day.count + self._landed.rows_unplaced.total() + self._landed.rows_of_erased.total()
         if told != self._landed.provenance.rows:
             raise PublishError(
                 f"{self._landed.provenance.rows:,} rows were read of which {told:,} are left; no day was touched: "
@@ -176,16 +230,24 @@ class _SortedOut:
         if not len(self._erased):
             return rows
         theirs = _holding(rows, self._erased)
-        self._landed.rows_of_erased += pc.sum(theirs).as_py() or 0
+        self._landed.rows_of_erased.update(rows["archive"].filter(theirs).to_pylist())
         return rows.filter(pc.invert(theirs))
 
 
-def _land_days(landing: ArchiveLanding, landed: LandedArchive, sorted_out: _SortedOut, snapshots: _Snapshots) -> None:
+def _land_days(
+    landing: ArchiveLanding,
+    landed: LandedArchive,
+    sorted_out: _SortedOut,
+    snapshots: _Snapshots,
+    progress: _Progress,
+) -> None:
     lake, days = landing.lake, set(sorted_out.by_day.days)
     if landed.is_complete:
         days |= set(lake.partitions(ENTRIES_ARCHIVE))
+    progress.writes(len(days))
 
     def land(day: str) -> Receipt:
+        there = lake.receipt(ENTRIES_ARCHIVE, day)
         return lake.replace(
             ENTRIES_ARCHIVE,
             day,
@@ -194,12 +256,14 @@ def _land_days(landing: ArchiveLanding, landed: LandedArchive, sorted_out: _Sort
             road=ARCHIVE,
             first_counts=True,
             memory=_SORTED_BYTES,
+            over=there,
         )
 
     ordered = sorted(days)
     with ThreadPoolExecutor(_WRITERS) as threads:
         for day, receipt in zip(ordered, threads.map(land, ordered), strict=True):
             landed.days[day] = receipt
+            progress.written += 1
 
 
 def _merged(lake: Lake, day: str, told: Iterable[pa.RecordBatch], snapshots: _Snapshots) -> Iterator[pa.RecordBatch]:
@@ -220,14 +284,12 @@ class _Snapshots:
         last: When its last part was.
     """
 
-    def __init__(self, record: pa.Table, landed: LandedArchive) -> None:
+    def __init__(self, record: ArchiveRecord, landed: LandedArchive) -> None:
         taken = [one.snapshot_at for one in landed.provenance.archives if one.snapshot_at is not None]
         self.first = min(taken, default=datetime.now(UTC))
         self.last = max(taken, default=self.first)
-        complete = record.filter(record["is_complete"]).group_by(["archive_set", "landed_at"])
-        known = complete.aggregate([("snapshot_at", "min")])["snapshot_at_min"].to_pylist()
-        own = [self.first] if landed.is_complete else []
-        self._complete = pa.array(sorted({*known, *own}), pa.timestamp("ms", tz="UTC"))
+        own = {self.first} if landed.is_complete else set()
+        self._complete = pa.array(sorted(record.complete_snapshots | own), pa.timestamp("ms", tz="UTC"))
 
     def flagged(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows with the time of the first complete archive after the one that told them: it lacks them."""
@@ -249,37 +311,40 @@ def _land_unplaced(landing: ArchiveLanding, landed: LandedArchive, sorted_out: _
             held = landing.lake.dataset(ENTRIES_ARCHIVE_UNPLACED)
             yield from held.to_batches(filter=~pc.field("archive").isin(names))
 
-    landed.unplaced = landing.lake.replace(ENTRIES_ARCHIVE_UNPLACED, None, rows(), run_id=landing.run_id, road=ARCHIVE)
+    there = landing.lake.receipt(ENTRIES_ARCHIVE_UNPLACED, None)
+    landed.unplaced = landing.lake.replace(
+        ENTRIES_ARCHIVE_UNPLACED, None, rows(), run_id=landing.run_id, road=ARCHIVE, over=there
+    )
 
 
-def _put_on_record(landing: ArchiveLanding, parts: ArchiveSet, landed: LandedArchive, record: pa.Table) -> None:
-    """Last of all: what is on record is landed."""
-    found = landed.provenance.archives
+def _put_on_record(landing: ArchiveLanding, parts: ArchiveSet, landed: LandedArchive, record: ArchiveRecord) -> None:
+    """Last of all: what is on record is landed, or told that nothing of it can be."""
     now = datetime.now(UTC)
-    rows = [_row(one, landing, parts, landed.is_complete, now) for one in found]
-    same = {(row["archive"], row["sha256"]) for row in rows}
-    others = [row for row in record.to_pylist() if (row["archive"], row["sha256"]) not in same]
-    batch = pa.RecordBatch.from_pylist([*others, *rows], schema=TRANSCRIPT_ARCHIVES.schema)
-    landing.lake.replace(TRANSCRIPT_ARCHIVES, None, [batch], run_id=landing.run_id)
+    rows = [_row(one, landing, parts, landed, now) for one in landed.provenance.archives]
+    landing.lake.replace(
+        TRANSCRIPT_ARCHIVES, None, [record.with_rows(rows)], run_id=landing.run_id, over=record.receipt
+    )
 
 
 def _row(
-    archive: Archive, landing: ArchiveLanding, parts: ArchiveSet, complete: bool | None, now: datetime
+    archive: Archive, landing: ArchiveLanding, parts: ArchiveSet, landed: LandedArchive, now: datetime
 ) -> dict[str, object]:
+    name = _below(landing.folder, archive.name)
     return {
-        "archive": _below(landing.folder, archive.name),
+        "archive": name,
         "sha256": archive.sha256,
         "archive_set": parts.name,
         "bytes": archive.size,
         "snapshot_at": archive.snapshot_at,
         "landed_at": now,
-        "is_complete": complete,
+        "is_complete": landed.is_complete,
         "rows": sum(member.rows for member in archive.members),
         "rows_quarantined": sum(member.quarantined_rows.total() for member in archive.members),
         "members_quarantined": sum(member.outcome is archives.Outcome.QUARANTINED for member in archive.members),
         "members": [_member_row(member) for member in archive.members],
         "reason": archive.reason,
         "run_id": landing.run_id,
+        "rows_of_erased": landed.rows_of_erased[name],
     }
 
 
@@ -298,9 +363,18 @@ def _member_row(member: archives.Member) -> dict[str, object]:
 
 
 def _is_complete(found: Provenance) -> bool | None:
+    if not found.rows:
+        return False  # an export of nothing would flag everything as missing
     if found.promised is not None and found.promised != found.rows:
         return False
     return found.complete
+
+
+def _why(landed: LandedArchive) -> str:
+    told = [reason for _, reason in landed.provenance.quarantined]
+    told += list(landed.provenance.quarantined_rows)
+    told += [f"{one.name} tells something else" for one in landed.provenance.members if one.outcome is _OTHER]
+    return "; ".join(dict.fromkeys(told[:_MOST_TOLD])) or "it is empty; ask for another export in Setup"
 
 
 def _conversations(lake: Lake) -> pa.Table:
