@@ -151,10 +151,22 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         if not Path("workspace.yaml").is_file():
             command += ["-m", "conversation_pipeline.definitions"]
-        dagster = subprocess.Popen(command)  # noqa: S603  (our own command)
-        for stop in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop, lambda *_: dagster.terminate())
-        return dagster.wait()
+        return until_stopped(command)
+
+
+def until_stopped(command: list[str]) -> int:
+    """Runs a command until it ends, or until this process is told to stop: then the command is told, once."""
+    # Set before it starts: what is caught here is as usual there, but what is ignored here (SIGINT, in a job that a
+    # shell has put into the background) would be ignored there, and Dagster takes SIGTERM for SIGINT.
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.default_int_handler)
+    # In a group of its own, where Ctrl-C does not reach it: told twice, Dagster breaks off its shutdown.
+    process = subprocess.Popen(command, process_group=0)  # noqa: S603  (our own command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
 
 
 def _land_archive(url: str, console: Console) -> None:

@@ -175,6 +175,41 @@ def test_the_simulator_answers(tmp_path: Path) -> None:
         process.wait(SECONDS)
 
 
+@pytest.mark.parametrize(("told", "in_background"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_what_make_ui_starts_ends_with_it(told: signal.Signals, in_background: bool) -> None:
+    """By a signal to the whole group, as Ctrl-C is, and in a shell's background job, where SIGINT begins ignored: the
+    child hears of it once, and may take its time to end."""
+    begin = "signal.signal(signal.SIGINT, signal.SIG_IGN); " if in_background else ""
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import signal; {begin}from conversation_pipeline.demo import until_stopped; {PARENT}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, told)
+
+        assert process.stdout.read() == "told\nended\n"
+        assert process.wait(SECONDS) == 5
+
+
+CHILD = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # as Dagster does
+print("ready", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("told", flush=True)
+    time.sleep(1)
+    print("ended", flush=True)
+    raise SystemExit(5)
+"""
+PARENT = f"import sys; sys.exit(until_stopped([sys.executable, '-c', {CHILD!r}]))"
+
+
 @pytest.fixture(scope="module")
 def graph() -> AssetGraph:
     """The assets of all roads, as the UI sees them before anything else is set."""
