@@ -173,7 +173,7 @@ def _land_archive(url: str, console: Console) -> None:
     """What an administrator does in Setup, and what the sensor ``archives_arrived`` makes of it."""
     dropped(url, Path("archives"))
     definitions = build_defs()
-    job = definitions.get_implicit_global_asset_job_def()
+    job = definitions.resolve_implicit_global_asset_job_def()
     asset = dg.AssetKey(TRANSCRIPT_ARCHIVES.name)
     name = max(arrived(Store(load_settings().conversation_archives)))
     with dg.DagsterInstance.get() as instance, console.status(f"landing the archive {name}"):
