@@ -164,7 +164,7 @@ def remember(lake: Lake, *, run_id: str) -> None:
 
     Nothing is forgotten but by erasure. To be called before entries of new sessions are landed.
     """
-    with lake.alone(REMEMBERED_END_USERS):
+    with lake.exclusive(REMEMBERED_END_USERS):
         _remember(lake, run_id)
 
 
@@ -405,19 +405,18 @@ def _put_on_record(
 
     Returns:
         The erasures as they are on record now, and the record's receipt.
+
+    Raises:
+        PublishError: Another machine wrote it at that moment. Run it again.
     """
     known = {erasure.id: erasure for erasure in before}
-    for _ in range(_ATTEMPTS):
-        with lake.alone(ERASURES):
-            there = lake.receipt(ERASURES, None)
-            record = {erasure.id: erasure for erasure in on_record(lake)}
-            record |= {it.id: _merged(known.get(it.id), it, record.get(it.id)) for it in now}
-            try:
-                receipt = lake.replace(ERASURES, None, _rows(lake, record.values(), there), run_id=run_id)
-            except _Replaced:
-                continue
-            return [record[it.id] for it in now], receipt
-    raise PublishError(f"{ERASURES.name} kept changing; materialize it again")
+    with lake.exclusive(ERASURES):
+        there = lake.receipt(ERASURES, None)
+        record = {erasure.id: erasure for erasure in on_record(lake)}
+        record |= {it.id: _merged(known.get(it.id), it, record.get(it.id)) for it in now}
+        rows = pa.RecordBatch.from_pylist([_to_row(erasure) for erasure in record.values()], schema=ERASURES.schema)
+        receipt = lake.replace(ERASURES, None, [rows], run_id=run_id, over=there)
+    return [record[it.id] for it in now], receipt
 
 
 def _merged(before: Erasure | None, ours: Erasure, theirs: Erasure | None) -> Erasure:
@@ -436,14 +435,6 @@ def _merged(before: Erasure | None, ours: Erasure, theirs: Erasure | None) -> Er
     # It is done when somebody has looked for all of it.
     done = [it for it in (theirs, ours) if it.replayed_at is not None and it.identifiers == both.identifiers]
     return replace(both, replayed_at=done[-1].replayed_at, run_id=done[-1].run_id) if done else both
-
-
-def _rows(lake: Lake, erasures: Iterable[Erasure], there: Receipt | None) -> Iterator[pa.RecordBatch]:
-    """The record's rows, if it is still the one that was read."""
-    yield pa.RecordBatch.from_pylist([_to_row(erasure) for erasure in erasures], schema=ERASURES.schema)
-    now = lake.receipt(ERASURES, None)
-    if (now and now.content_hash) != (there and there.content_hash):
-        raise _Replaced
 
 
 def _to_row(erasure: Erasure) -> dict[str, Any]:

@@ -103,12 +103,6 @@ class Lake:
         """Whether files are on a disk of this machine, so that any reader may open them by path."""
         return self._store.local
 
-    @contextmanager
-    def alone(self, dataset: Dataset) -> Iterator[None]:
-        """For those who read a dataset, change it and publish it; see ``Store.alone``. ``replace`` does not ask."""
-        with self._store.alone(dataset.name):
-            yield
-
     def replace(
         self,
         dataset: Dataset,

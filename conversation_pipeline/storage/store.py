@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-from filelock import FileLock
 
 from conversation_pipeline.storage.errors import StorageError
 
@@ -149,20 +148,6 @@ class Store:
         else:
             with tempfile.TemporaryDirectory(prefix="conversation-pipeline-") as folder:
                 yield Draft(Path(folder) / "draft", self, name)
-
-    @contextmanager
-    def alone(self, folder: str) -> Iterator[None]:
-        """
-        Whoever asks for the same folder waits until the block has ended, or its process: so that of two who read,
-        change and publish neither publishes over what the other has. An object store keeps nobody out.
-        """
-        if not self.local:
-            yield
-            return
-        path = Path(self.path(folder))
-        self._make_folder(path)
-        with FileLock(path / ".lock"):
-            yield
 
     def sweep(self, folder: str, now: datetime, age: timedelta = STALE_AFTER) -> int:
         """Remove drafts in a folder and below it that nobody has written to for ``age``; returns how many."""
