@@ -5,10 +5,10 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from conversation_pipeline.defs.partitions import LONGEST_SESSION_DAYS
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, ENTRY_CONFLICTS, MESSAGES, TRANSCRIPTS
+from conversation_pipeline.schemas.dataset import LONGEST_SESSION_DAYS
 
 _MADE_OF_ENTRIES = (CONVERSATION_ENTRIES.name, ENTRY_CONFLICTS.name, MESSAGES.name, TRANSCRIPTS.name, "warehouse")
 _EVERY_SECONDS = 60

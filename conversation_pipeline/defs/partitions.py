@@ -6,11 +6,10 @@ from datetime import date
 
 import dagster as dg
 
+from conversation_pipeline.schemas.dataset import LONGEST_SESSION_DAYS
+
 PLACEHOLDER_START = date(2024, 1, 1)
 """Shown while CONVERSATION_START_DATE is not set: the UI opens, and every run says what to set."""
-
-LONGEST_SESSION_DAYS = 7
-"""How far back lineage looks for sessions that reach into a day; reading itself looks at every older partition."""
 
 
 def daily(start: date | None) -> dg.DailyPartitionsDefinition:
@@ -20,7 +19,11 @@ def daily(start: date | None) -> dg.DailyPartitionsDefinition:
 
 
 def trailing_days() -> dg.TimeWindowPartitionMapping:
-    """A day depends on itself and the days on which sessions that reach into it were created."""
+    """
+    A day depends on itself and the days on which sessions that reach into it were created.
+
+    That is lineage, for the longest of sessions; reading itself looks at every older partition.
+    """
     return dg.TimeWindowPartitionMapping(start_offset=-LONGEST_SESSION_DAYS, end_offset=0)
 
 

@@ -7,14 +7,15 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conversation_pipeline.defs import drift
+from conversation_pipeline.defs import drift, integrity
 from conversation_pipeline.defs.assets.archives import BY_ARRIVAL
+from conversation_pipeline.defs.assets.marts import METRICS_AGREE
 from conversation_pipeline.defs.landing import DAYS_A_RUN
 from conversation_pipeline.defs.sweep import LONG_AGO, asked_at, days_told_by_sessions, last_materialized
 from conversation_pipeline.extract.changes import changed_days
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.salesforce.errors import SalesforceError
-from conversation_pipeline.schemas import Dataset
+from conversation_pipeline.schemas import Dataset, Group
 from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS, TRANSCRIPTS
 from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
@@ -25,7 +26,7 @@ LOOK_BACK_DAYS = 3
 """Days that the daily run reads again: sessions change for a day and more after they began."""
 
 _FIGURES = (SESSION_KPIS, AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS)
-_MADE_OF_SESSIONS = (TRANSCRIPTS.name, *(dataset.name for dataset in _FIGURES), "warehouse")
+_MADE_OF_SESSIONS = (TRANSCRIPTS, *_FIGURES)
 
 
 def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
@@ -119,12 +120,20 @@ def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: d
             yield _request(run, dataset, tonight=tonight)
 
 
-def _request(days: list[str], dataset: Dataset | None = None, *models: str, tonight: date) -> dg.RunRequest:
-    """A run for some days, of everything, or of one dataset and models made of it."""
+def _request(days: list[str], dataset: Dataset | None = None, *models: Dataset, tonight: date) -> dg.RunRequest:
+    """A run for some days, of everything, or of one dataset and models made of it, landed in the warehouse."""
     name = f"{dataset.name} of " if dataset else ""
+    landed = [dg.AssetKey("warehouse")] if models else []
     return dg.RunRequest(
         run_key=f"{tonight.isoformat()}: {name}{days[0]}..{days[-1]}",
-        asset_selection=[dg.AssetKey(one) for one in (dataset.name, *models)] if dataset else None,
-        asset_check_keys=[dg.AssetCheckKey(dg.AssetKey(dataset.name), drift.CHECK)] if dataset else None,
+        asset_selection=[*(dg.AssetKey(one.name) for one in (dataset, *models)), *landed] if dataset else None,
+        asset_check_keys=[key for one in (dataset, *models) for key in _own_checks(one)] if dataset else None,
         tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
     )
+
+
+def _own_checks(dataset: Dataset) -> list[dg.AssetCheckKey]:
+    """The checks that its asset evaluates itself, all of which a request has to name; not those that ask the org."""
+    if dataset.group is Group.ON_PLATFORM:
+        return integrity.keys(dataset, drift.CHECK)
+    return integrity.keys(dataset, *([METRICS_AGREE] if dataset is SESSION_KPIS else []))

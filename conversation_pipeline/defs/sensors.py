@@ -11,7 +11,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conversation_pipeline.defs import drift
+from conversation_pipeline.defs import drift, integrity
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.defs.sweep import asked_at
 from conversation_pipeline.extract.changes import changed_days, count_by_day, days_that_differ
@@ -139,7 +139,7 @@ def run_requests(dataset: Dataset, days: Iterable[str], daily: dg.DailyPartition
     return [
         dg.RunRequest(
             asset_selection=[dg.AssetKey(dataset.name)],
-            asset_check_keys=[dg.AssetCheckKey(dg.AssetKey(dataset.name), drift.CHECK)],
+            asset_check_keys=integrity.keys(dataset, drift.CHECK),
             tags={"dagster/asset_partition_range_start": run[0], "dagster/asset_partition_range_end": run[-1]},
         )
         for run in unbroken(day for day in days if day >= first)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.dataset import LONGEST_SESSION_DAYS, Dataset, Group, Reference
 from conversation_pipeline.schemas.fields import INSTANT, Field, flag, instant, record_id, text, whole_number
 
 CONVERSATIONS = Dataset(
@@ -67,6 +67,7 @@ CONVERSATION_PARTICIPANTS = Dataset(
         instant("CreatedDate", "Creation; its UTC day is the partition."),
         instant("LastModifiedDate", "Last change."),
     ),
+    references=(Reference("conversation_id", ("conversations",)),),
 )
 
 CONVERSATION_API_LOG = Dataset(
@@ -132,6 +133,7 @@ CONVERSATION_ACTIVITY = Dataset(
         Field("is_live", pa.bool_(), "True while entries may come without any change to a record: open, not inactive."),
     ),
     version=2,
+    references=(Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),),
 )
 
 OPTION = pa.struct([("option_identifier", pa.string()), ("title", pa.string())])
@@ -174,6 +176,8 @@ ENTRIES_CONVERSATION_DATA = Dataset(
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",
     fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+    references=(Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),),
+    source="Conversation Data API, `GET /conversation-entries`",
 )
 
 ENTRIES_CONNECT = Dataset(
@@ -183,6 +187,8 @@ ENTRIES_CONNECT = Dataset(
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",
     fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+    references=(Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),),
+    source="Connect REST API, `GET /connect/conversation/{conversationIdentifier}/entries`",
 )
 
 _ARCHIVE_FIELDS = (
@@ -203,6 +209,8 @@ ENTRIES_ARCHIVE = Dataset(
         *_ARCHIVE_FIELDS,
         _instant("missing_since", "When the first complete archive was taken that does not have it any more."),
     ),
+    references=(Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),),
+    source="transcript export archives in `CONVERSATION_ARCHIVES`",
 )
 
 ENTRIES_ARCHIVE_UNPLACED = Dataset(
@@ -219,6 +227,7 @@ ENTRIES_ARCHIVE_UNPLACED = Dataset(
         _FETCHED_AT,
         *(field for field in _ARCHIVE_FIELDS if field.name != "archive"),
     ),
+    source="transcript export archives in `CONVERSATION_ARCHIVES`",
 )
 
 MEMBER = pa.struct(
@@ -257,6 +266,7 @@ TRANSCRIPT_ARCHIVES = Dataset(
         Field("rows_of_erased", pa.int64(), "Rows of erased people in it that were left out."),
     ),
     version=2,
+    source="transcript export archives in `CONVERSATION_ARCHIVES`",
 )
 
 ENTRIES_DATA_CLOUD = Dataset(
@@ -266,6 +276,8 @@ ENTRIES_DATA_CLOUD = Dataset(
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",
     fields=(*_ENTRY_FIELDS, _FETCHED_AT),
+    references=(Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),),
+    source="Data Cloud, conversation entry objects",
 )
 
 CONVERSATION_ENTRIES = Dataset(
@@ -275,6 +287,11 @@ CONVERSATION_ENTRIES = Dataset(
     key=("conversation_identifier", "entry_identifier"),
     partition_by="transcripted_timestamp",
     fields=(*_ENTRY_FIELDS, Field("roads_seen", pa.list_(pa.string()), "Roads that told it."), _FETCHED_AT),
+    references=(
+        Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),
+        Reference("messaging_session_id", ("messaging_sessions",), created_within=LONGEST_SESSION_DAYS),
+        Reference("voice_call_id", ("voice_calls",), created_within=LONGEST_SESSION_DAYS),
+    ),
 )
 
 ENTRY_CONFLICTS = Dataset(
@@ -326,6 +343,11 @@ MESSAGES = Dataset(
         ),
         _text("in_reply_to_entry_identifier", "Message that this one answers."),
     ),
+    references=(
+        Reference("conversation_identifier", ("conversations",), to_column="conversation_identifier"),
+        Reference("messaging_session_id", ("messaging_sessions",), created_within=LONGEST_SESSION_DAYS),
+        Reference("voice_call_id", ("voice_calls",), created_within=LONGEST_SESSION_DAYS),
+    ),
 )
 
 TURN = pa.struct(
@@ -359,4 +381,5 @@ TRANSCRIPTS = Dataset(
         Field("turns", pa.list_(TURN), "What was said, in order."),
         _text("transcript", "The same as plain text, one line a turn: when, who, as what, and whether internal."),
     ),
+    references=(Reference("interaction_id", ("messaging_sessions", "voice_calls"), created_within=0),),
 )

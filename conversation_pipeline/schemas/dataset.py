@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from conversation_pipeline.schemas.fields import Field
 
+LONGEST_SESSION_DAYS = 7
+"""How many days before what tells of it a messaging session or a voice call is looked for."""
+
 
 class Group(StrEnum):
     """Asset group in the Dagster UI, one for each layer of the lake."""
@@ -17,6 +20,29 @@ class Group(StrEnum):
     OFF_PLATFORM = "off_platform"
     CONVERSATIONS = "conversations"
     MARTS = "marts"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """
+    A column whose values identify rows of another dataset.
+
+    What is legitimately absent: a record that was created before the first day in the lake, or after the referred
+    dataset was last read. So values that are missing are a finding only where all days on which the record may have
+    been created were read; where it may be of any age, only when none of the day's values is there at all.
+
+    Attributes:
+        column: The column.
+        to: Names of the datasets in one of which each value is found.
+        to_column: The column there.
+        created_within: How many days before the row's own the record may have been created; ``None`` where it may be of
+            any age, or may be gone.
+    """
+
+    column: str
+    to: tuple[str, ...]
+    to_column: str = "id"
+    created_within: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,8 @@ class Dataset:
             ``LastModifiedDate``).
         ends_at: Instant column that is null while what the row is about goes on.
         version: Raised whenever ``fields`` change.
+        references: Columns whose values identify rows of other datasets.
+        source: Where its rows come from, where that is neither a Salesforce object nor the model ``sql/{name}.sql``.
     """
 
     name: str
@@ -50,11 +78,15 @@ class Dataset:
     cursor_field: str | None = None
     ends_at: str | None = None
     version: int = 1
+    references: tuple[Reference, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
         unknown = [
-            name for name in (*self.key, self.partition_by, self.ends_at) if name is not None and name not in names
+            name
+            for name in (*self.key, self.partition_by, self.ends_at, *(one.column for one in self.references))
+            if name is not None and name not in names
         ]
         if unknown or len(set(names)) != len(names):
             raise ValueError(f"dataset {self.name}: column names repeat, or {unknown} are not among its columns")

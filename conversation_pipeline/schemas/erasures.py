@@ -32,6 +32,7 @@ ERASURES = Dataset(
         Field("replayed_at", INSTANT, "When all of it was last removed here; null while that is not done."),
         Field("run_id", pa.string(), "Run that did it."),
     ),
+    source="`conversation_api_log`, and what was removed for it",
 )
 
 REMEMBERED_END_USERS = Dataset(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.dataset import Dataset, Group, Reference
 from conversation_pipeline.schemas.fields import INSTANT, Field, column_name
 
 METRIC_TYPES = (
@@ -196,6 +196,12 @@ SESSION_KPIS = Dataset(
         Field("works", pa.list_(WORK), "Work on it, in the order of requests; seconds where AgentWork has them."),
         Field("replies", pa.list_(REPLIES), "What each agent wrote and how fast, under the queue of the agent's work."),
     ),
+    references=(
+        Reference("interaction_id", ("messaging_sessions", "voice_calls"), created_within=0),
+        Reference("agent_id", ("users",), created_within=0),
+        Reference("queue_id", ("queues",)),
+        Reference("channel_id", ("messaging_channels",)),
+    ),
 )
 
 AGENT_DAILY_KPIS = Dataset(
@@ -226,6 +232,10 @@ AGENT_DAILY_KPIS = Dataset(
         _count("agent_message_count", "Messages by the agent in sessions that were told whole."),
         _count("agent_response_count", "Those of them that directly follow one by the end user."),
         _number("average_agent_response_time", "Mean time from the end user's message to the response, seconds."),
+    ),
+    references=(
+        Reference("agent_id", ("users",), created_within=0),
+        Reference("queue_id", ("queues",)),
     ),
 )
 
@@ -269,6 +279,7 @@ CHANNEL_DAILY_KPIS = Dataset(
         _number("deflection_rate", "Deflected, of those in which a bot took part; 0 to 1."),
         _number("containment_rate", "Contained, of those in which a bot took part; 0 to 1."),
     ),
+    references=(Reference("channel_id", ("messaging_channels",)),),
 )
 
 QUEUE_DAILY_KPIS = Dataset(
@@ -307,4 +318,5 @@ QUEUE_DAILY_KPIS = Dataset(
         _count("agent_response_count", "Those of them that directly follow one by the end user."),
         _number("average_agent_response_time", "Mean time from the end user's message to the response, seconds."),
     ),
+    references=(Reference("queue_id", ("queues",)),),
 )

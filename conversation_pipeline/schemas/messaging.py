@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.dataset import LONGEST_SESSION_DAYS, Dataset, Group, Reference
 from conversation_pipeline.schemas.fields import flag, instant, record_id, text, whole_number
 
 MESSAGING_SESSIONS = Dataset(
@@ -53,6 +53,11 @@ MESSAGING_SESSIONS = Dataset(
         record_id("LastModifiedById", "User who last changed the record."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
+    references=(
+        Reference("conversation_id", ("conversations",)),
+        Reference("messaging_end_user_id", ("messaging_end_users",)),
+        Reference("messaging_channel_id", ("messaging_channels",)),
+    ),
 )
 
 MESSAGING_SESSION_METRICS = Dataset(
@@ -74,6 +79,7 @@ MESSAGING_SESSION_METRICS = Dataset(
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
+    references=(Reference("messaging_session_id", ("messaging_sessions",), created_within=LONGEST_SESSION_DAYS),),
 )
 
 MESSAGING_END_USERS = Dataset(
@@ -109,6 +115,7 @@ MESSAGING_END_USERS = Dataset(
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
+    references=(Reference("messaging_channel_id", ("messaging_channels",)),),
 )
 
 MESSAGING_DELIVERY_ERRORS = Dataset(
@@ -134,6 +141,10 @@ MESSAGING_DELIVERY_ERRORS = Dataset(
         instant("CreatedDate", "Creation; its UTC day is the partition."),
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+    references=(
+        Reference("messaging_channel_id", ("messaging_channels",)),
+        Reference("messaging_end_user_id", ("messaging_end_users",)),
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.dataset import Dataset, Group, Reference
 from conversation_pipeline.schemas.fields import flag, instant, number, record_id, text, whole_number
 
 USERS = Dataset(
@@ -108,5 +108,9 @@ AGENT_WORK = Dataset(
         instant("CreatedDate", "Creation; its UTC day is the partition."),
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
+    ),
+    references=(
+        Reference("user_id", ("users",), created_within=0),
+        Reference("original_group_id", ("queues",)),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversation_pipeline.schemas.dataset import Dataset, Group
+from conversation_pipeline.schemas.dataset import LONGEST_SESSION_DAYS, Dataset, Group, Reference
 from conversation_pipeline.schemas.fields import flag, instant, number, record_id, text, whole_number
 
 VOICE_CALLS = Dataset(
@@ -60,6 +60,7 @@ VOICE_CALLS = Dataset(
         record_id("LastModifiedById", "User who last changed the record."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
+    references=(Reference("conversation_id", ("conversations",)),),
 )
 
 VOICE_CALL_RECORDINGS = Dataset(
@@ -84,4 +85,5 @@ VOICE_CALL_RECORDINGS = Dataset(
         instant("LastModifiedDate", "Last change by a user."),
         instant("SystemModstamp", "Last change by a user or by automation."),
     ),
+    references=(Reference("voice_call_id", ("voice_calls",), created_within=LONGEST_SESSION_DAYS),),
 )

@@ -287,20 +287,24 @@ def test_rows_processed_are_told(project: Project) -> None:
     assert project.metadata(ROAD, DAY)["rows_processed"] > len(keys(project))
 
 
+def freshness(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    [evaluation] = [one for one in result.get_asset_check_evaluations() if one.check_name == "freshness"]
+    return evaluation
+
+
 def test_freshness_is_checked(project: Project, cloud: _Cloud) -> None:
     """Where no entry of the last days is visible, it is told where to look."""
     cloud.switch(empty_objects="ConversationEntry")
 
-    result = run(project)
+    evaluation = freshness(run(project))
 
-    [evaluation] = result.get_asset_check_evaluations()
     assert not evaluation.passed
     assert "data streams" in str(evaluation.description)
 
 
 def test_fresh_entries_pass_the_check(project: Project) -> None:
     """The newest entry is of today."""
-    [evaluation] = run(project).get_asset_check_evaluations()
+    evaluation = freshness(run(project))
 
     assert evaluation.passed, evaluation.description
 

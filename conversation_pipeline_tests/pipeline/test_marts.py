@@ -95,7 +95,11 @@ class Landed:
     truth: pd.DataFrame
     works: pd.DataFrame
     replies: pd.DataFrame
-    check: dg.AssetCheckEvaluation
+    checks: dict[tuple[str, str], dg.AssetCheckEvaluation]
+
+    @property
+    def check(self) -> dg.AssetCheckEvaluation:
+        return self.checks["session_kpis", METRICS_AGREE]
 
     def column(self, dataset: Dataset, name: str) -> Values:
         """A column of the mart, by key, over the four days."""
@@ -115,9 +119,9 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
         control.post("clock", now=NEXT_MORNING)
         project = project_for(running.url, tmp_path_factory.mktemp("marts"))
         run = project.materialize(LANDED_DAYS[0], LANDED_DAYS[-1], assets=(*UPSTREAM, *MARTS))
-        [check] = [one for one in run.get_asset_check_evaluations() if one.check_name == METRICS_AGREE]
+        checks = {(one.asset_key.to_user_string(), one.check_name): one for one in run.get_asset_check_evaluations()}
         world = World(control)
-        yield Landed(project, world.interactions(), world.works, world.replies(), check)
+        yield Landed(project, world.interactions(), world.works, world.replies(), checks)
         project.instance.dispose()
 
 

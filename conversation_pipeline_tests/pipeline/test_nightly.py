@@ -68,22 +68,26 @@ def now(control: Control) -> datetime:
     return datetime.fromisoformat(control.get("clock")["now"])
 
 
-def older(project: Project, control: Control) -> list[Asked]:
-    """What the schedule asks for tonight of the session's day: assets, first and last day of the run."""
+def requests(project: Project, control: Control) -> list[dg.RunRequest]:
+    """What the schedule asks for tonight."""
     schedule = project.definitions().resolve_schedule_def("conversations_nightly")
     with closing(Org(project.settings(), retry=project.retry)) as org:
         given = {"lake": project.lake, "salesforce": org}
         with dg.build_schedule_context(
             instance=project.instance, scheduled_execution_time=now(control), resources=given
         ) as context:
-            asked = schedule.evaluate_tick(context).run_requests or []
+            return list(schedule.evaluate_tick(context).run_requests or ())
+
+
+def older(project: Project, control: Control) -> list[Asked]:
+    """Of that, what is of the session's day: assets, first and last day of the run."""
     [_, *others] = [
         (
             [key.to_user_string() for key in request.asset_selection or ()],
             request.tags["dagster/asset_partition_range_start"],
             request.tags["dagster/asset_partition_range_end"],
         )
-        for request in asked
+        for request in requests(project, control)
     ]
     return [(assets, first, last) for assets, first, last in others if first <= DAY <= last]
 
@@ -167,3 +171,20 @@ def test_what_is_asked_for_can_be_run(project: Project, control: Control, sessio
     rows = {row["id"]: row for row in project.rows(MESSAGING_SESSIONS, DAY).to_pylist()}
     assert rows[session]["end_time"] is not None
     assert len(control.entry_requests()) == before
+
+
+def test_what_is_asked_for_can_be_run(project: Project, control: Control, session: str) -> None:
+    """Assets evaluate their checks themselves: a request names all of those, and so none that asks the org."""
+    ends(control, session)
+    job = project.definitions().resolve_job_def("conversations_daily")
+    named = [request for request in requests(project, control) if request.asset_check_keys is not None]
+
+    checks = {key for request in named for key in request.asset_check_keys or ()}
+    for request in named:
+        job.get_subset(
+            asset_selection=set(request.asset_selection or ()),
+            asset_check_selection=set(request.asset_check_keys or ()),
+        )
+
+    assert dg.AssetCheckKey(dg.AssetKey("session_kpis"), "metrics_agree_with_salesforce") in checks
+    assert "all_records_visible" not in {key.name for key in checks}

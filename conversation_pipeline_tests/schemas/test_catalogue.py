@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from conversation_pipeline.schemas import INSTANT, Dataset, Group, column_name
+from conversation_pipeline.schemas import INSTANT, Dataset, Group, Reference, column_name
 from conversation_pipeline.schemas.catalogue import DATASETS
 from conversation_pipeline.schemas.fields import record_id, text
 
@@ -77,6 +77,18 @@ def test_salesforce_datasets_know_their_changes(dataset: Dataset) -> None:
     assert dataset.sobject is None or dataset.cursor_field is not None
 
 
+@each_dataset
+def test_references_name_columns_that_there_are(dataset: Dataset) -> None:
+    """What is referred to is a column of the same type, of a dataset of the catalogue."""
+    by_name = {other.name: other for other in DATASETS}
+
+    assert all(
+        by_name[name].field(one.to_column).type == dataset.field(one.column).type
+        for one in dataset.references
+        for name in one.to
+    )
+
+
 def test_a_column_s_field_is_looked_up() -> None:
     """The way back from a column to its field is never computed."""
     dataset = Dataset("things", "One row per thing.", Group.ON_PLATFORM, ("id",), (record_id(), text("A__c", "A.")))
@@ -89,6 +101,7 @@ UNDECLARED: list[dict[str, object]] = [
     {"partition_by": "nothing"},
     {"ends_at": "nothing"},
     {"fields": (record_id(),) * 2},
+    {"references": (Reference("nothing", ("other_things",)),)},
 ]
 
 

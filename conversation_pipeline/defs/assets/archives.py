@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing.archive import ArchiveLanding, LandedArchive, arrived, land_archive
 from conversation_pipeline.defs.landing.archive_files import RemovedFiles, remove_files
 from conversation_pipeline.defs.landing.archive_record import ArchiveRecord
@@ -35,6 +35,14 @@ _MOST_TOLD = 50
 _ASK = "ask for an export in Setup and put its parts into the folder that CONVERSATION_ARCHIVES names"
 
 
+_READ_SPEC = dg.AssetCheckSpec(
+    READ,
+    asset=TRANSCRIPT_ARCHIVES.name,
+    description="Every file and every row of every archive was read and has its place; the good ones are landed either "
+    "way. It stays failed until the archive is landed again without a fault, or a newer one that is complete.",
+)
+
+
 class ArchiveConfig(dg.Config):
     """
     Attributes:
@@ -54,18 +62,9 @@ def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[
 
 def transcript_archives(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(TRANSCRIPT_ARCHIVES, "zip"),
+        **options(TRANSCRIPT_ARCHIVES, "zip", checks=[_READ_SPEC]),
         partitions_def=PARTITIONS,
         tags=dict([BY_ARRIVAL]),
-        check_specs=[
-            dg.AssetCheckSpec(
-                READ,
-                asset=TRANSCRIPT_ARCHIVES.name,
-                description="Every file and every row of every archive was read and has its place; the good ones are "
-                "landed either way. It stays failed until the archive is landed again without a fault, or a newer one "
-                "that is complete.",
-            )
-        ],
         pool=TRANSCRIPT_ARCHIVES.name,
     )
     def asset(
@@ -96,7 +95,7 @@ def transcript_archives(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
             removed = remove_files(archives, lake, salesforce.settings.archive_keep, datetime.now(UTC))
         tell_removed(context, removed)
         metadata = _metadata(landed, daily) | removed_metadata(removed)
-        yield dg.MaterializeResult(metadata=metadata, check_results=[_read_result(lake)])
+        yield checked(context, lake, TRANSCRIPT_ARCHIVES, _read_result(lake), metadata=metadata)
 
     return asset
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from conversation_pipeline.defs.reporting import Metadata, column_schema, receipt_metadata
+import dagster as dg
+
+from conversation_pipeline.defs import integrity
+from conversation_pipeline.defs.reporting import Metadata, column_schema, days_of, receipt_metadata
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage import Lake
@@ -28,9 +31,14 @@ class AssetOptions(TypedDict):
     kinds: set[str]
     metadata: Mapping[str, Any]
     code_version: str
+    check_specs: Sequence[dg.AssetCheckSpec]
 
 
-def options(dataset: Dataset, *kinds: str) -> AssetOptions:
+def options(dataset: Dataset, *kinds: str, checks: Sequence[dg.AssetCheckSpec] = ()) -> AssetOptions:
+    """
+    Args:
+        checks: Of this asset alone, besides those that follow from the declaration. ``checked`` evaluates those.
+    """
     return AssetOptions(
         name=dataset.name,
         description=dataset.grain,
@@ -39,6 +47,26 @@ def options(dataset: Dataset, *kinds: str) -> AssetOptions:
         kinds={*kinds, "parquet"},
         metadata={"dagster/column_schema": column_schema(dataset), "dagster/table_name": dataset.name},
         code_version=str(dataset.version),
+        check_specs=[*integrity.check_specs(dataset), *checks],
+    )
+
+
+def checked(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    dataset: Dataset,
+    *results: dg.AssetCheckResult,
+    metadata: Metadata | None = None,
+) -> dg.MaterializeResult[None]:
+    """
+    What an asset ends with: the checks that follow from the dataset's declaration, over what the run has made.
+
+    Args:
+        results: Of the asset's own checks.
+    """
+    days = days_of(context) if dataset.partitioned else ()
+    return dg.MaterializeResult(
+        metadata=metadata, check_results=[*integrity.check_results(lake, dataset, days), *results]
     )
 
 

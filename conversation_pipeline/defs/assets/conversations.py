@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from conversation_pipeline.defs.assets.common import land_model, options, up_to
+from conversation_pipeline.defs.assets.common import checked, land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.partitions import following_days, trailing_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
@@ -34,6 +34,12 @@ from conversation_pipeline.storage import Lake
 
 ROADS_AGREE = "roads_agree"
 
+_ROADS_AGREE_SPEC = dg.AssetCheckSpec(
+    ROADS_AGREE,
+    asset=ENTRY_CONFLICTS.name,
+    description="Roads that told the same entry told the same of it, as far as they tell it.",
+)
+
 _DAYS_A_RUN = 31
 _COUNTED = ["column_name", "road"]
 
@@ -53,7 +59,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
             USERS.name,
         ],
     )
-    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
             inputs = {
                 **_tellings(lake, day),
@@ -64,23 +70,17 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
             return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
+        return checked(context, lake, CONVERSATION_ENTRIES)
 
     return asset
 
 
 def entry_conflicts(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(ENTRY_CONFLICTS, "duckdb"),
+        **options(ENTRY_CONFLICTS, "duckdb", checks=[_ROADS_AGREE_SPEC]),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=_deps_of_tellings(roads),
-        check_specs=[
-            dg.AssetCheckSpec(
-                ROADS_AGREE,
-                asset=ENTRY_CONFLICTS.name,
-                description="Roads that told the same entry told the same of it, as far as they tell it.",
-            )
-        ],
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
@@ -88,7 +88,8 @@ def entry_conflicts(roads: Collection[str], daily: dg.DailyPartitionsDefinition)
 
         materialize_days(context, land)
         with told(ENTRY_CONFLICTS.name):
-            return dg.MaterializeResult(check_results=[roads_agree(lake.dataset(ENTRY_CONFLICTS, days_of(context)))])
+            agreement = roads_agree(lake.dataset(ENTRY_CONFLICTS, days_of(context)))
+        return checked(context, lake, ENTRY_CONFLICTS, agreement)
 
     return asset
 
@@ -150,12 +151,13 @@ def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[CONVERSATION_ENTRIES.name],
     )
-    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
             inputs = {"conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day])}
             return land_model(MESSAGES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
+        return checked(context, lake, MESSAGES)
 
     return asset
 
@@ -173,7 +175,7 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             USERS.name,
         ],
     )
-    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
             inputs = {
                 "messaging_sessions": lake.dataset(MESSAGING_SESSIONS, [day]),
@@ -185,6 +187,7 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             return land_model(TRANSCRIPTS, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
+        return checked(context, lake, TRANSCRIPTS)
 
     return asset
 

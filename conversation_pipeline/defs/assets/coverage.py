@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.assets.marts import refreshed_with_its_days
 from conversation_pipeline.defs.landing.data_cloud import ASKED_AT
 from conversation_pipeline.defs.landing.entries import CLOSED, NOT_DUE, NOT_READ
@@ -70,34 +70,36 @@ _ASK = {
 }
 
 
+_CHECKS = (
+    dg.AssetCheckSpec(
+        ALL_READ,
+        asset=ROAD_COVERAGE.name,
+        description="Every conversation on the work list that was due was told of by each road in use.",
+    ),
+    dg.AssetCheckSpec(
+        NONE_MISSING,
+        asset=ROAD_COVERAGE.name,
+        description="No road lacks an entry that another one told and that it could have told as well.",
+    ),
+    dg.AssetCheckSpec(
+        STAY_CLOSED,
+        asset=ROAD_COVERAGE.name,
+        description="No road told entries of a day that had been closed.",
+    ),
+)
+
+
 def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     return [road_coverage([road for road in _DATASETS if road in roads], daily)]
 
 
 def road_coverage(roads: Sequence[str], daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(ROAD_COVERAGE, "duckdb"),
+        **options(ROAD_COVERAGE, "duckdb", checks=_CHECKS),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         automation_condition=refreshed_with_its_days(),
         deps=[CONVERSATION_ACTIVITY.name, CONVERSATION_ENTRIES.name, *(_DATASETS[road].name for road in roads)],
-        check_specs=[
-            dg.AssetCheckSpec(
-                ALL_READ,
-                asset=ROAD_COVERAGE.name,
-                description="Every conversation on the work list that was due was told of by each road in use.",
-            ),
-            dg.AssetCheckSpec(
-                NONE_MISSING,
-                asset=ROAD_COVERAGE.name,
-                description="No road lacks an entry that another one told and that it could have told as well.",
-            ),
-            dg.AssetCheckSpec(
-                STAY_CLOSED,
-                asset=ROAD_COVERAGE.name,
-                description="No road told entries of a day that had been closed.",
-            ),
-        ],
     )
     def asset(
         context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
@@ -113,7 +115,7 @@ def road_coverage(roads: Sequence[str], daily: dg.DailyPartitionsDefinition) -> 
             return receipt_metadata(receipt) | _counts(rows.to_pylist())
 
         materialize_days(context, land)
-        return dg.MaterializeResult(check_results=[all_read(found), none_missing(found), stay_closed(found)])
+        return checked(context, lake, ROAD_COVERAGE, all_read(found), none_missing(found), stay_closed(found))
 
     return asset
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing.data_cloud import DataCloudLanding, DataCloudPull, land_data_cloud
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_landed, told
 from conversation_pipeline.defs.resources import Org
@@ -21,6 +21,13 @@ _FRESH = timedelta(hours=24)
 """Older than that, and the newest visible entry says that the data stream stands still: nights are shorter."""
 
 
+_FRESHNESS_SPEC = dg.AssetCheckSpec(
+    FRESHNESS,
+    asset=ENTRIES_DATA_CLOUD.name,
+    description="The newest entry that Data Cloud shows is not older than a day.",
+)
+
+
 class DataCloudConfig(dg.Config):
     """How the road is read."""
 
@@ -34,18 +41,11 @@ def assets(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[
 
 def entries_data_cloud(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(ENTRIES_DATA_CLOUD, "salesforce"),
+        **options(ENTRIES_DATA_CLOUD, "salesforce", checks=[_FRESHNESS_SPEC]),
         partitions_def=daily,
         deps=[dg.AssetDep(CONVERSATIONS.name), dg.AssetDep(MESSAGING_SESSIONS.name)],
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         pool=ROAD,
-        check_specs=[
-            dg.AssetCheckSpec(
-                FRESHNESS,
-                asset=ENTRIES_DATA_CLOUD.name,
-                description="The newest entry that Data Cloud shows is not older than a day.",
-            )
-        ],
     )
     def asset(
         context: dg.AssetExecutionContext,
@@ -63,7 +63,7 @@ def entries_data_cloud(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefiniti
                 yield from land_data_cloud(landing, days, pull)
 
         materialize_landed(context, landed())
-        return dg.MaterializeResult(check_results=[_freshness(pull)])
+        return checked(context, lake, ENTRIES_DATA_CLOUD, _freshness(pull))
 
     return asset
 

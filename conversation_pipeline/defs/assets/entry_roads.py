@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing import (
     DAYS_A_RUN,
     ENTRY_ROADS,
@@ -37,11 +37,12 @@ def entries(road: EntryRoad, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         salesforce: dg.ResourceParam[Org],
         lake: dg.ResourceParam[Lake],
         staging: dg.ResourceParam[Staging],
-    ) -> None:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         days = days_of(context)
         landing = EntryLanding(road, salesforce, lake, staging, context.run.run_id, context.log)
         with told(road.dataset.name, " to ".join(dict.fromkeys((days[0], days[-1])))):
             pull = pull_entries(landing, days)
         materialize_days(context, lambda day: land_entries(landing, pull, day))
+        return checked(context, lake, road.dataset)
 
     return asset

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from conversation_pipeline.defs.assets.archives import removed_metadata, tell_removed
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing import ENTRY_ROADS
 from conversation_pipeline.defs.landing.archive_files import remove_files
 from conversation_pipeline.defs.landing.readings import superseded
@@ -59,7 +59,10 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
         tell_removed(context, removed)
         for kind, count in done.not_understood.items():
             context.log.warning(f"{count:,} completed deletions are of {kind}: nothing is removed for them")
-        return dg.MaterializeResult(
+        return checked(
+            context,
+            lake,
+            ERASURES,
             metadata={
                 **receipt_metadata(done.receipt),
                 "erasures_replayed": done.new,
@@ -71,7 +74,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
                 "answers_swept": swept,
                 **removed_metadata(removed),
                 "not_understood": dg.MetadataValue.json(dict(done.not_understood)),
-            }
+            },
         )
 
     return [asset]

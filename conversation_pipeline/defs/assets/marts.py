@@ -8,7 +8,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options
+from conversation_pipeline.defs.assets.common import CREATED_EARLIER, checked, land_model, options
 from conversation_pipeline.defs.partitions import following_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.extract.windows import Window
@@ -32,6 +32,13 @@ from conversation_pipeline.storage import Lake
 METRICS_AGREE = "metrics_agree_with_salesforce"
 TOLERANCE_SECONDS = 1.0
 """Salesforce stores whole seconds and does not say how it comes to them; counts have to be the same."""
+
+_METRICS_SPEC = dg.AssetCheckSpec(
+    METRICS_AGREE,
+    asset=SESSION_KPIS.name,
+    description="Message counts are those that Salesforce stored, response times differ by no more than "
+    f"{TOLERANCE_SECONDS:g} s, in sessions that were told whole.",
+)
 
 _DAYS_A_RUN = 31
 _SECONDS_BETWEEN_LOOKS = 60
@@ -75,7 +82,7 @@ def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(SESSION_KPIS, "duckdb"),
+        **options(SESSION_KPIS, "duckdb", checks=[_METRICS_SPEC]),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         automation_condition=refreshed_with_its_days(),
@@ -87,14 +94,6 @@ def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             dg.AssetDep(AGENT_WORK.name, partition_mapping=following_days()),
             *_SNAPSHOTS,
         ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                METRICS_AGREE,
-                asset=SESSION_KPIS.name,
-                description="Message counts are those that Salesforce stored, response times differ by no more than "
-                f"{TOLERANCE_SECONDS:g} s, in sessions that were told whole.",
-            )
-        ],
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
@@ -103,7 +102,8 @@ def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
 
         materialize_days(context, land)
         with told(SESSION_KPIS.name):
-            return dg.MaterializeResult(check_results=[metrics_agree(lake.dataset(SESSION_KPIS, days_of(context)))])
+            agreement = metrics_agree(lake.dataset(SESSION_KPIS, days_of(context)))
+        return checked(context, lake, SESSION_KPIS, agreement)
 
     return asset
 
@@ -116,7 +116,7 @@ def roll_up(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
         automation_condition=refreshed_with_its_days(),
         deps=[SESSION_KPIS.name, *_ROLL_UPS[dataset]],
     )
-    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+    def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
             inputs = {
                 "session_kpis": lake.dataset(SESSION_KPIS, [day]),
@@ -126,6 +126,7 @@ def roll_up(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
             return land_model(dataset, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
+        return checked(context, lake, dataset)
 
     return asset
 

@@ -3,7 +3,7 @@
 import dagster as dg
 import pyarrow as pa
 
-from conversation_pipeline.defs.assets.common import CREATED_EARLIER, land_model, options, up_to
+from conversation_pipeline.defs.assets.common import CREATED_EARLIER, checked, land_model, options, up_to
 from conversation_pipeline.defs.forecast import DayForecast
 from conversation_pipeline.defs.partitions import trailing_days
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
@@ -45,7 +45,7 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
         salesforce: dg.ResourceParam[Org],
         lake: dg.ResourceParam[Lake],
         staging: dg.ResourceParam[Staging],
-    ) -> None:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         with told(CONVERSATION_ACTIVITY.name):
             remember(lake, run_id=context.run.run_id)
             earlier = _begun_before_the_lake(salesforce, days_of(context)[0])
@@ -71,6 +71,7 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
             return landed | {"conversations_listed": landed["dagster/partition_row_count"], **left.metadata(day)}
 
         materialize_days(context, land)
+        return checked(context, lake, CONVERSATION_ACTIVITY)
 
     return asset
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import dagster as dg
 
 from conversation_pipeline.defs import drift, sharing
-from conversation_pipeline.defs.assets.common import options
+from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing import Landing, land_days, land_snapshot
 from conversation_pipeline.defs.reporting import Metadata, days_of, drift_metadata, materialize_landed, told
 from conversation_pipeline.defs.resources import Org
@@ -37,10 +37,9 @@ def assets(datasets: Sequence[Dataset], daily: dg.DailyPartitionsDefinition) -> 
 
 def by_day(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
-        **options(dataset, "salesforce"),
+        **options(dataset, "salesforce", checks=[drift.check_spec(dataset)]),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
-        check_specs=[drift.check_spec(dataset)],
     )
     def asset(
         context: dg.AssetExecutionContext,
@@ -59,13 +58,13 @@ def by_day(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsDe
                     yield day, metadata | ({} if place else schema.metadata())
 
         materialize_landed(context, landed())
-        return dg.MaterializeResult(check_results=[schema.check_result()])
+        return checked(context, lake, dataset, schema.check_result())
 
     return asset
 
 
 def snapshot(dataset: Dataset) -> dg.AssetsDefinition:
-    @dg.asset(**options(dataset, "salesforce"), check_specs=[drift.check_spec(dataset)])
+    @dg.asset(**options(dataset, "salesforce", checks=[drift.check_spec(dataset)]))
     def asset(
         context: dg.AssetExecutionContext,
         config: PullConfig,
@@ -77,7 +76,7 @@ def snapshot(dataset: Dataset) -> dg.AssetsDefinition:
         with told(dataset.name):
             landing = Landing(dataset, salesforce, lake, staging, context.run.run_id, context.log)
             metadata = land_snapshot(landing)
-        return dg.MaterializeResult(metadata=metadata | schema.metadata(), check_results=[schema.check_result()])
+        return checked(context, lake, dataset, schema.check_result(), metadata=metadata | schema.metadata())
 
     return asset
 
