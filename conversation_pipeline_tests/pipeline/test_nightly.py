@@ -173,7 +173,7 @@ def test_what_is_asked_for_can_be_run(project: Project, control: Control, sessio
     assert len(control.entry_requests()) == before
 
 
-def test_what_is_asked_for_can_be_run(project: Project, control: Control, session: str) -> None:
+def test_requests_name_the_checks_of_what_they_ask_for(project: Project, control: Control, session: str) -> None:
     """Assets evaluate their checks themselves: a request names all of those, and so none that asks the org."""
     ends(control, session)
     job = project.definitions().resolve_job_def("conversations_daily")
