@@ -23,7 +23,7 @@ from conversation_pipeline.schemas.identifiers import record_id_18
 
 ROAD = "data_cloud"
 
-_ROWS_A_BATCH = 16_384
+_ROWS_A_BATCH = 65_536
 _UUID = r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
 
 
