@@ -11,7 +11,10 @@ import pyarrow as pa
 import pytest
 
 from conversation_pipeline.extract.data_cloud import Entries, arrow_stream, discover, entries_sql, json_page, v2_batch
+from conversation_pipeline.extract.data_cloud.payloads import from_payloads
 from conversation_pipeline.extract.entries import Drift
+from conversation_pipeline.extract.entries.flattening import NOTHING, flat
+from conversation_pipeline.extract.entries.payload import read_payload
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.salesforce.errors import FieldUnavailable, IncompleteAnswer, ObjectUnavailable
 from conversation_pipeline.schemas.conversations import ENTRIES_DATA_CLOUD
@@ -261,3 +264,55 @@ def test_ids_that_are_there_twice_are_ranked() -> None:
 
 def _sql(told: Shown, names: Mapping[str, str] | None = None, *, one_each: bool = False) -> str:
     return entries_sql(discover(told, names or {}), Window.of_day("2026-11-18"), one_each=one_each)  # type: ignore[arg-type]
+
+
+_PLAIN = message({"formatType": "Text", "text": "Hello"})
+_STATIC = {"messageType": "StaticContentMessage", "staticContent": {"formatType": "Text", "text": "Hello"}}
+SHAPES = {
+    "plain": _PLAIN,
+    "spaces": _PLAIN.replace(":", " : ").replace(",", " ,\n "),
+    "text first": message({"text": "Hello", "formatType": "Text"}),
+    "escapes": message({"formatType": "Text", "text": 'She said "{no}"\\n\n\u2028 {"text":"x"}'}),
+    "emoji": message({"formatType": "Text", "text": "🌲"}),
+    "emoji as it is": _PLAIN.replace("Hello", "🌲 ü"),
+    "half an emoji": _PLAIN.replace("Hello", "half \\ud83c"),
+    "no text": message({"formatType": "Text"}),
+    "empty text": message({"formatType": "Text", "text": ""}),
+    "null": message({"formatType": "Text", "text": None}),
+    "number": message({"formatType": "Text", "text": 5}),
+    "citation": message(
+        {"formatType": "Text", "text": "Hello", "citationContent": {"citations": [{"citedReference": {"url": "u"}}]}}
+    ),
+    "another format": message({"formatType": "RichLink", "text": "Hello"}),
+    "another type": message({"formatType": "Text", "text": "Hello"}, "SurveyMessage"),
+    "a body of another type": message({"formatType": "Text", "text": "Hello"}, "ChoicesMessage"),
+    "no type": json.dumps({"abstractMessage": {"staticContent": {"formatType": "Text", "text": "Hello"}}}),
+    "type last": json.dumps({"abstractMessage": dict(reversed(_STATIC.items()))}),
+    "reply": _PLAIN.replace('"staticContent"', '"inReplyToMessageId": "C-1", "staticContent"'),
+    "nested before": _PLAIN.replace('"staticContent"', '"references": [{"id": "r"}], "staticContent"'),
+    "two messages": json.dumps({"abstractMessage": {**_STATIC, "messageType": None}, "updatedMessage": _STATIC}),
+    "updated": _PLAIN.replace("abstractMessage", "updatedMessage"),
+    "cut": _PLAIN[:-4],
+    "no payload": None,
+    "no message": '{"entryType":"Message"}',
+}  # fmt: skip
+
+
+def test_together_or_one_by_one_payloads_say_the_same() -> None:
+    """What is read by the column equals what the table of formats reads of each, whatever stands beside it."""
+    raw = pa.array(list(SHAPES.values()), pa.string())
+
+    columns = from_payloads(raw, pa.array(["Message"] * len(raw)), [])
+
+    told = dict(zip(SHAPES, zip(*(columns[name].to_pylist() for name in READ), strict=True), strict=True))
+    assert told == {name: _one(payload) for name, payload in SHAPES.items()}
+
+
+READ = ("message_type", "in_reply_to_entry_identifier", "format_type", "text", "links")
+
+
+def _one(raw: str | None) -> tuple[Any, ...]:
+    payload = read_payload(raw, [])
+    body = flat(payload.content, []) if payload.content is not None else NOTHING
+    format_type, text, _, _, _, links = body
+    return payload.message_type, payload.in_reply_to, format_type, text, links
