@@ -9,10 +9,10 @@ import dagster as dg
 from conversation_pipeline.defs import archives, data_cloud
 from conversation_pipeline.defs.assets import assets
 from conversation_pipeline.defs.assets.archives import checks
-from conversation_pipeline.defs.assets.marts import marts_refresh
 from conversation_pipeline.defs.erasures import erasures_upstream
 from conversation_pipeline.defs.live import conversations_live
 from conversation_pipeline.defs.partitions import daily
+from conversation_pipeline.defs.refresh import models_refresh
 from conversation_pipeline.defs.resources import resources
 from conversation_pipeline.defs.schedules import schedules
 from conversation_pipeline.defs.sensors import sensors
@@ -49,7 +49,7 @@ def build_defs(
             erasures_upstream(),
             *archives.sensors(loaded.roads, days),
             *data_cloud.sensors(loaded.roads, days),
-            marts_refresh(),
+            models_refresh(),
         ],
         resources=resources(settings, retry or Retry(), rate),
         executor=dg.multiprocess_executor if loaded.conversation_executor == "multiprocess" else dg.in_process_executor,

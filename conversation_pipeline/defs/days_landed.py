@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from conversation_pipeline.defs.refresh import has_changed
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES, ENTRY_CONFLICTS, MESSAGES, TRANSCRIPTS
@@ -43,7 +44,7 @@ def days_landed(name: str, road: Dataset, by: str, daily: dg.DailyPartitionsDefi
         ).records
         if not events:
             return dg.SkipReason(f"{by} has changed no day")
-        changed = {str(one.partition_key) for one in events if _has_changed(one)}
+        changed = {str(one.partition_key) for one in events if has_changed(one)}
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
@@ -57,12 +58,6 @@ def days_landed(name: str, road: Dataset, by: str, daily: dg.DailyPartitionsDefi
         )
 
     return sensor
-
-
-def _has_changed(record: dg.EventLogRecord) -> bool:
-    """A day that was not asked for yet has nothing that could have changed."""
-    metadata = record.asset_materialization.metadata if record.asset_materialization else {}
-    return "changed" in metadata and bool(metadata["changed"].value)
 
 
 def _runs(days: Iterable[str], daily: dg.DailyPartitionsDefinition) -> Iterator[list[str]]:

@@ -27,6 +27,11 @@ def trailing_days() -> dg.TimeWindowPartitionMapping:
     return dg.TimeWindowPartitionMapping(start_offset=-LONGEST_SESSION_DAYS, end_offset=0)
 
 
+def with_the_day_before() -> dg.TimeWindowPartitionMapping:
+    """A day depends on itself and the day before, on which what it answers may have been asked."""
+    return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=0)
+
+
 def following_days() -> dg.TimeWindowPartitionMapping:
     """A day depends on itself and the days into which its sessions reach."""
     return dg.TimeWindowPartitionMapping(

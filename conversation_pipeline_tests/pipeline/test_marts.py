@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pytest
 
-from conversation_pipeline.definitions import build_defs
 from conversation_pipeline.defs.assets.marts import METRICS_AGREE, metrics_agree, session_inputs
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES
@@ -34,7 +33,6 @@ from conversation_pipeline.schemas.marts import (
     stored,
 )
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
-from conversation_pipeline.settings import Settings, SettingsError
 from conversation_pipeline.simulator import Simulator
 from conversation_pipeline.storage import Lake
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, SPINE, Control, Project, project_for
@@ -44,7 +42,6 @@ LANDED_DAYS = [(FIRST_DAY + timedelta(days=offset)).isoformat() for offset in ra
 NEXT_MORNING = "2026-11-14T08:00:00+00:00"
 """Some who fell silent on the last of the days have not been timed out by then: their sessions are open."""
 
-LONG_PAST = "2024-03-20"
 MARTS = ("session_kpis", "agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis")
 UPSTREAM = (*SPINE[: SPINE.index("messages")], "messaging_session_metrics", "agent_work", "queues")
 BY_RECORD = (
@@ -608,73 +605,3 @@ def test_a_day_reads_no_more_days_than_its_sessions_reach_into(tmp_path: Path) -
     read = session_inputs(lake, DAYS[0])["days_with_entries"]["day"].to_pylist()
 
     assert read == [FIRST_DAY + timedelta(days=offset) for offset in (-1, 0, 1)]
-
-
-def no_settings() -> Settings:
-    raise SettingsError("nothing is set: the days begin long ago")
-
-
-@dataclass
-class Looks:
-    """What the sensor of the marts would request, look after look."""
-
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
-    definitions: dg.Definitions = field(default_factory=lambda: build_defs(no_settings))
-    cursor: Any = None
-
-    def landed(self, name: str, day: str | None = None) -> None:
-        self.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=day))
-
-    def requested(self, name: str) -> set[str]:
-        result = dg.evaluate_automation_conditions(
-            self.definitions, self.instance, asset_selection=dg.AssetSelection.groups("marts"), cursor=self.cursor
-        )
-        self.cursor = result.cursor
-        return {str(day) for day in result.get_requested_partitions(dg.AssetKey(name))}
-
-
-@pytest.fixture
-def looks() -> Iterator[Looks]:
-    looks = Looks()
-    assert not looks.requested("session_kpis")
-    yield looks
-    looks.instance.dispose()
-
-
-@pytest.mark.parametrize("mart", MARTS)
-def test_only_the_day_whose_sessions_were_landed_is_refreshed(looks: Looks, mart: str) -> None:
-    """Of all days, also those long past, one is requested."""
-    looks.landed("messaging_sessions", LONG_PAST)
-
-    assert looks.requested(mart) == {LONG_PAST}
-
-
-def test_entries_refresh_the_days_that_may_reach_into_theirs(looks: Looks) -> None:
-    """A session lands on the day of its creation, up to a week before what was said last."""
-    looks.landed("conversation_entries", LONG_PAST)
-
-    week = {(datetime.fromisoformat(LONG_PAST) - timedelta(days=age)).date().isoformat() for age in range(8)}
-    assert looks.requested("session_kpis") == week
-
-
-def test_a_request_is_made_once(looks: Looks) -> None:
-    """The next look finds nothing new."""
-    looks.landed("voice_calls", LONG_PAST)
-    looks.requested("session_kpis")
-
-    assert not looks.requested("session_kpis")
-
-
-@pytest.mark.parametrize("snapshot", ["users", "queues", "messaging_channels"])
-def test_new_names_refresh_no_day(looks: Looks, snapshot: str) -> None:
-    """Each snapshot of users would otherwise ask for every day there is."""
-    looks.landed(snapshot)
-
-    assert not looks.requested("session_kpis")
-
-
-def test_the_sensor_starts_stopped() -> None:
-    """A user switches on what the org allows."""
-    sensor = build_defs(no_settings).get_sensor_def("marts_refresh")
-
-    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED

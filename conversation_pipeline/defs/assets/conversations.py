@@ -11,7 +11,8 @@ import pyarrow.dataset as pads
 
 from conversation_pipeline.defs.assets.common import checked, land_model, options, up_to
 from conversation_pipeline.defs.landing import ENTRY_ROADS
-from conversation_pipeline.defs.partitions import following_days, trailing_days
+from conversation_pipeline.defs.partitions import following_days, trailing_days, with_the_day_before
+from conversation_pipeline.defs.refresh import refreshed_with_its_inputs
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.extract.archive import ARCHIVE
 from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
@@ -52,9 +53,10 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
     @dg.asset(
         **options(CONVERSATION_ENTRIES, "duckdb"),
         partitions_def=daily,
+        automation_condition=refreshed_with_its_inputs(),
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[
-            *_deps_of_tellings(roads),
+            *_deps_of_tellings(roads, offered_on=with_the_day_before()),
             dg.AssetDep(CONVERSATION_PARTICIPANTS.name, partition_mapping=trailing_days()),
             USERS.name,
         ],
@@ -79,6 +81,7 @@ def entry_conflicts(roads: Collection[str], daily: dg.DailyPartitionsDefinition)
     @dg.asset(
         **options(ENTRY_CONFLICTS, "duckdb", checks=[_ROADS_AGREE_SPEC]),
         partitions_def=daily,
+        automation_condition=refreshed_with_its_inputs(),
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=_deps_of_tellings(roads),
     )
@@ -120,11 +123,18 @@ def roads_agree(conflicts: Any) -> dg.AssetCheckResult:
     )
 
 
-def _deps_of_tellings(roads: Collection[str]) -> list[str | dg.AssetDep]:
-    return [
+def _deps_of_tellings(roads: Collection[str], offered_on: dg.PartitionMapping | None = None) -> list[dg.AssetDep]:
+    """
+    Args:
+        offered_on: The days of which a day's choices are, where their titles are wanted.
+    """
+    tellings = [
         *(road.dataset.name for road in ENTRY_ROADS if road.name in roads),
         *([ENTRIES_DATA_CLOUD.name] if DATA_CLOUD in roads else []),
         *([ENTRIES_ARCHIVE.name] if ARCHIVE in roads else []),
+    ]
+    return [
+        *(dg.AssetDep(name, partition_mapping=offered_on) for name in tellings),
         dg.AssetDep(MESSAGING_SESSIONS.name, partition_mapping=trailing_days()),
         dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
         dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
@@ -148,6 +158,7 @@ def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         **options(MESSAGES, "duckdb"),
         partitions_def=daily,
+        automation_condition=refreshed_with_its_inputs(),
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[CONVERSATION_ENTRIES.name],
     )
@@ -166,6 +177,7 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         **options(TRANSCRIPTS, "duckdb"),
         partitions_def=daily,
+        automation_condition=refreshed_with_its_inputs(),
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         deps=[
             MESSAGING_SESSIONS.name,

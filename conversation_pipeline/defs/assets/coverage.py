@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conversation_pipeline.defs.assets.common import checked, options
-from conversation_pipeline.defs.assets.marts import refreshed_with_its_days
 from conversation_pipeline.defs.landing.data_cloud import ASKED_AT
 from conversation_pipeline.defs.landing.entries import CLOSED, NOT_DUE, NOT_READ
+from conversation_pipeline.defs.refresh import refreshed_with_its_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days, receipt_metadata
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.archive import ARCHIVE

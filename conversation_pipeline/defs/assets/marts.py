@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.defs.assets.common import CREATED_EARLIER, checked, land_model, options
 from conversation_pipeline.defs.partitions import following_days
+from conversation_pipeline.defs.refresh import SNAPSHOTS, refreshed_with_its_inputs
 from conversation_pipeline.defs.reporting import Metadata, days_of, materialize_days, told
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import CONVERSATION_ENTRIES
-from conversation_pipeline.schemas.dataset import Group
 from conversation_pipeline.schemas.fields import column_name
 from conversation_pipeline.schemas.marts import (
     AGENT_DAILY_KPIS,
@@ -41,39 +41,11 @@ _METRICS_SPEC = dg.AssetCheckSpec(
 )
 
 _DAYS_A_RUN = 31
-_SECONDS_BETWEEN_LOOKS = 60
 _EXAMPLES = 10
 _RECORDS_LATE = timedelta(days=1)
 """How long after a session's end its stored metrics may be created."""
-_SNAPSHOTS = (MESSAGING_CHANNELS.name, USERS.name, QUEUES.name)
 _ROLL_UPS = {AGENT_DAILY_KPIS: (USERS.name, QUEUES.name), QUEUE_DAILY_KPIS: (QUEUES.name,), CHANNEL_DAILY_KPIS: ()}
 """What is summed by day, and whose names it takes from which snapshots."""
-
-
-def refreshed_with_its_days() -> dg.AutomationCondition:  # type: ignore[type-arg]  # Dagster reads the bare name
-    """
-    A day is due when one of the days that it is made from was landed since, and nothing of them is under way.
-
-    Not ``eager()``: that looks at the latest day alone, and waits for days that are still to come. Snapshots of today's
-    names make no day of the past due.
-    """
-    changed = dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(*_SNAPSHOTS))
-    return (
-        changed.since_last_handled()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress()
-    )
-
-
-def marts_refresh() -> dg.SensorDefinition:
-    return dg.AutomationConditionSensorDefinition(
-        "marts_refresh",
-        target=dg.AssetSelection.groups(Group.MARTS.value),
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
-        description="Every minute: which days' sessions, calls, entries, metrics or work were landed since their marts "
-        "were made; requests just those.",
-    )
 
 
 def assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -85,14 +57,14 @@ def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         **options(SESSION_KPIS, "duckdb", checks=[_METRICS_SPEC]),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
-        automation_condition=refreshed_with_its_days(),
+        automation_condition=refreshed_with_its_inputs(),
         deps=[
             MESSAGING_SESSIONS.name,
             VOICE_CALLS.name,
             dg.AssetDep(CONVERSATION_ENTRIES.name, partition_mapping=following_days()),
             dg.AssetDep(MESSAGING_SESSION_METRICS.name, partition_mapping=following_days()),
             dg.AssetDep(AGENT_WORK.name, partition_mapping=following_days()),
-            *_SNAPSHOTS,
+            *SNAPSHOTS,
         ],
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
@@ -113,7 +85,7 @@ def roll_up(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
         **options(dataset, "duckdb"),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
-        automation_condition=refreshed_with_its_days(),
+        automation_condition=refreshed_with_its_inputs(),
         deps=[SESSION_KPIS.name, *_ROLL_UPS[dataset]],
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
