@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
-from conversation_pipeline.extract.entries.flattening import NOTHING, flat
+from conversation_pipeline.extract.entries.flattening import flat
 from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, ROLES, read_payload, spelt
 from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.entries.values import INSTANTS, as_string, uuid_in_lower_case
@@ -226,30 +226,43 @@ def _related(record: str) -> str:
 def _told_by_payload(entries: Sequence[Entry], notes: Notes) -> _Columns:
     raw = [entry.entry_payload for entry in entries]
     texts = [payload if isinstance(payload, str) else payload_text(payload) for payload in raw]
-    payloads = [read_payload(text, notes) for text in texts]
-    flats = [NOTHING if payload.content is None else flat(payload.content, notes) for payload in payloads]
-    entry_types = [entry.entry_type for entry in entries]
-    if not all(entry_types):
-        entry_types = [told or payload.entry_type for told, payload in zip(entry_types, payloads, strict=True)]
-    entry_types = _as_published(entry_types, ENTRY_TYPES)
+    entry_types = _entry_types(entries, texts, notes)
     visibility = [entry.visibility_strategy for entry in entries]
     if not all(visibility):
         visibility = [
             told or ("Internal" if entry_type in _INTERNAL_ENTRY_TYPES else "Default")
             for told, entry_type in zip(visibility, entry_types, strict=True)
         ]
-    if not ENTRY_TYPES.issuperset(entry_types):
-        notes += [unknown("entry_type", entry_type) for entry_type in entry_types if entry_type not in ENTRY_TYPES]
-    return {
-        "entry_type": entry_types,
-        "message_type": [payload.message_type for payload in payloads],
-        "visibility": visibility,
-        "payload": texts,
-        "in_reply_to_entry_identifier": [
-            payload.in_reply_to and uuid_in_lower_case(payload.in_reply_to) for payload in payloads
-        ],
-        **dict(zip(FLAT_COLUMNS, zip(*flats, strict=True), strict=False)),
-    }
+    return {"entry_type": entry_types, "visibility": visibility, "payload": texts, **_messages(texts, notes)}
+
+
+def _entry_types(entries: Sequence[Entry], texts: Sequence[str | None], notes: Notes) -> list[str | None]:
+    told = [entry.entry_type for entry in entries]
+    if not all(told):
+        told = [one or read_payload(text, []).entry_type for one, text in zip(told, texts, strict=True)]
+    told = _as_published(told, ENTRY_TYPES)
+    if not ENTRY_TYPES.issuperset(told):
+        notes += [unknown("entry_type", one) for one in told if one not in ENTRY_TYPES]
+    return told
+
+
+_OF_MESSAGES = ("message_type", "in_reply_to_entry_identifier", *FLAT_COLUMNS)
+
+
+def _messages(texts: Sequence[str | None], notes: Notes) -> _Columns:
+    """The columns of messages, filled where there is one; a row an entry would give the garbage collector work."""
+    columns: dict[str, list[Any]] = {name: [None] * len(texts) for name in _OF_MESSAGES}
+    in_order = list(columns.values())
+    for row, text in enumerate(texts):
+        payload = read_payload(text, notes)
+        if payload.content is None:
+            continue
+        replied_to = payload.in_reply_to and uuid_in_lower_case(payload.in_reply_to)
+        told = payload.message_type, replied_to, *flat(payload.content, notes)
+        for column, value in zip(in_order, told, strict=True):
+            if value is not None:
+                column[row] = value
+    return columns
 
 
 _HTML_ENTITY = re.compile("&(?:#39|amp|quot|lt|gt);")
