@@ -58,6 +58,7 @@ ROAD_COVERAGE = Dataset(
         _count("entries_not_yet_visible", "Entries of the union that came after it was read, or within its lag."),
         _count("entries_beyond_reach", "Entries of the union that it cannot have."),
         Field("beyond_reach", pa.list_(BEYOND_REACH), "Why it cannot have them, and how many of each."),
+        _count("entries_conflicting", "Entries that it told otherwise than they are shown (entry_conflicts)."),
         _count("entries_at_close", "Entries that it had told when the day was first seen closed."),
         _count("entries_late", "Entries that it told after that; never below 0."),
     ),

@@ -136,6 +136,12 @@ entry_counts as (
     group by road
 ),
 
+conflicts as (
+    select road, count(distinct (conversation_identifier, entry_identifier)) as entries_conflicting
+    from entry_conflicts
+    group by road
+),
+
 reasons as (
     select
         road,
@@ -160,12 +166,14 @@ counted as (
         coalesce(entries_missing, 0) as entries_missing,
         coalesce(entries_not_yet_visible, 0) as entries_not_yet_visible,
         coalesce(entries_beyond_reach, 0) as entries_beyond_reach,
-        coalesce(reasons.beyond_reach, []) as beyond_reach
+        coalesce(reasons.beyond_reach, []) as beyond_reach,
+        coalesce(entries_conflicting, 0) as entries_conflicting
     from roads_in_use
     left join conversation_counts using (road)
     left join not_listed using (road)
     left join entry_counts using (road)
     left join reasons using (road)
+    left join conflicts using (road)
 )
 
 select

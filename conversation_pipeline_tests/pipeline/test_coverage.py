@@ -37,7 +37,7 @@ READ = {
     "data_cloud": "entries_data_cloud",
     "connect": "entries_connect",
 }
-UNITED = ("conversation_entries", "road_coverage")
+UNITED = ("conversation_entries", "entry_conflicts", "road_coverage")
 COUNTS = (
     "conversations_expected",
     "conversations_read",
@@ -365,6 +365,24 @@ def test_a_road_that_is_removed_is_counted_no_more(world: World, tmp_path: Path)
     cover(project)
 
     assert set(rows(project)) == {"connect"}
+
+
+# What differs
+
+
+def test_an_entry_that_a_road_tells_otherwise_is_conflicting_there(world: World, tmp_path: Path, talk: str) -> None:
+    """Its text is redacted between the readings of two roads."""
+    project = world.project(tmp_path / "project", "conversation_data", "connect")
+    cover(project, "connect")
+    entry = next(key for key, one in world.control.true_entries(KEY).items() if key[0] == talk and is_text(one))
+    world.control.post("redactions", conversationIdentifier=talk, identifiers=[entry[1]], text="[redacted]")
+
+    cover(project, "conversation_data")
+
+    assert {road: row["entries_conflicting"] for road, row in rows(project).items()} == {
+        "conversation_data": 0,
+        "connect": 1,
+    }
 
 
 # What comes late

@@ -28,6 +28,7 @@ from conversation_pipeline.schemas.conversations import (
     ENTRIES_CONNECT,
     ENTRIES_CONVERSATION_DATA,
     ENTRIES_DATA_CLOUD,
+    ENTRY_CONFLICTS,
     TRANSCRIPT_ARCHIVES,
 )
 from conversation_pipeline.schemas.coverage import ROAD_COVERAGE
@@ -99,7 +100,12 @@ def road_coverage(roads: Sequence[str], daily: dg.DailyPartitionsDefinition) -> 
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(_DAYS_A_RUN),
         automation_condition=refreshed_with_its_days(),
-        deps=[CONVERSATION_ACTIVITY.name, CONVERSATION_ENTRIES.name, *(_DATASETS[road].name for road in roads)],
+        deps=[
+            CONVERSATION_ACTIVITY.name,
+            CONVERSATION_ENTRIES.name,
+            ENTRY_CONFLICTS.name,
+            *(_DATASETS[road].name for road in roads),
+        ],
     )
     def asset(
         context: dg.AssetExecutionContext, salesforce: dg.ResourceParam[Org], lake: dg.ResourceParam[Lake]
@@ -133,6 +139,7 @@ def covered(lake: Lake, day: str, roads: Sequence[str], data_cloud_lag: timedelt
         "conversations_unread": pa.Table.from_pylist([row for look in looks for row in look.unread_rows], _UNREAD),
         "conversation_activity": lake.dataset(CONVERSATION_ACTIVITY, [day]),
         "conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day]),
+        "entry_conflicts": lake.dataset(ENTRY_CONFLICTS, [day]),
         "entries_conversation_data": lake.dataset(ENTRIES_CONVERSATION_DATA, [day]),
         "entries_connect": lake.dataset(ENTRIES_CONNECT, [day]),
         "coverage_before": lake.dataset(ROAD_COVERAGE, [day]),
@@ -237,6 +244,7 @@ def _counts(rows: Iterable[Mapping[str, Any]]) -> Metadata:
     return {
         "conversations_missing": sum(row["conversations_missing"] for row in listed),
         "entries_missing": sum(row["entries_missing"] for row in listed),
+        "entries_conflicting": sum(row["entries_conflicting"] for row in listed),
         "entries_late": sum(row["entries_late"] for row in listed),
         "missing_conversations": dg.MetadataValue.json(_examples(listed)),
     }
