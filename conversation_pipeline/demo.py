@@ -31,6 +31,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conversation_pipeline.definitions import build_defs
+from conversation_pipeline.defs.assets.report import report_name
 from conversation_pipeline.defs.landing.archive import arrived
 from conversation_pipeline.defs.landing.data_cloud import asked_from
 from conversation_pipeline.schemas.catalogue import DATASETS
@@ -239,6 +240,7 @@ def _report(project: DemoProject, root: Path, console: Console) -> None:
     shown = project.folder.relative_to(root) if project.folder.is_relative_to(root) else project.folder
     console.print(f"Parquet    {shown}/lake/<dataset>/day=YYYY-MM-DD/data.parquet")
     console.print(f"DuckDB     {shown}/warehouse.duckdb")
+    console.print(f"Report     {shown}/lake/{report_name(project.days()[-2])}")
     console.print("Next       [bold]make ui[/bold] opens Dagster on this demo")
 
 

@@ -65,6 +65,15 @@ def last_known(instance: dg.DagsterInstance, dataset: Dataset) -> Known | None:
     return None
 
 
+def last_finding(instance: dg.DagsterInstance, dataset: Dataset) -> str | None:
+    """What the latest evaluation of the check found; None where that was nothing, or there was none."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey(dataset.name), CHECK), limit=1, status=_EVALUATED
+    )
+    evaluation = records[0].evaluation if records else None
+    return evaluation.description if evaluation is not None and not evaluation.passed else None
+
+
 def check_result(selection: Selection, description: ObjectDescription, known: Known | None) -> dg.AssetCheckResult:
     """
     Args:

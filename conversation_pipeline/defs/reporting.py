@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ from conversation_pipeline.storage import Receipt, StorageError
 Metadata = dict[str, Any]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_MATERIALIZATIONS_LOOKED_AT = 20
 
 
 @contextmanager
@@ -82,6 +84,53 @@ def materialize_landed(context: dg.AssetExecutionContext, landed: Iterator[tuple
         raise
     for day, metadata in done.items():
         context.add_asset_metadata(metadata, partition_key=day)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """
+    What the run that landed a partition last recorded of it.
+
+    Attributes:
+        at: When, UTC.
+        own: The partition's metadata.
+        run: That of the run's first partition, where it recorded what reading all of them cost.
+        days: How many partitions the run was asked for.
+    """
+
+    at: datetime
+    own: Mapping[str, Any]
+    run: Mapping[str, Any]
+    days: int
+
+
+def run_metadata(instance: dg.DagsterInstance, asset: str, day: str) -> Recorded | None:
+    """From the event log, which keeps it as long as the run; None where no run of this instance landed the day."""
+    latest = _materialization(instance, asset, day)
+    if latest is None:
+        return None
+    at, run_id, own = latest
+    run = instance.get_run_by_id(run_id)
+    tags = run.tags if run is not None else {}
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}", day) for end in ("start", "end"))
+    of_first = _materialization(instance, asset, first, run_id) if first != day else latest
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+    return Recorded(at, own, of_first[2] if of_first is not None else {}, days)
+
+
+def _materialization(
+    instance: dg.DagsterInstance, asset: str, day: str, run_id: str | None = None
+) -> tuple[datetime, str, dict[str, Any]] | None:
+    """The newest of the partition, or the newest of that run: when, by which run, and its metadata's values."""
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[day]), limit=_MATERIALIZATIONS_LOOKED_AT
+    )
+    for record in found.records:
+        told = record.asset_materialization
+        if told is not None and run_id in (None, record.run_id):
+            values = {name: value.value for name, value in told.metadata.items()}
+            return datetime.fromtimestamp(record.timestamp, UTC), record.run_id, values
+    return None
 
 
 def receipt_metadata(receipt: Receipt, used: Meter | None = None) -> Metadata:

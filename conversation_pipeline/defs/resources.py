@@ -152,6 +152,11 @@ class Org:
         return connection
 
     @property
+    def active_conversations(self) -> int:
+        """Distinct conversations that this instance's reads hold active now."""
+        return self._store.usage(f"{self._name}/active_conversations").held
+
+    @property
     def _active(self) -> Limit:
         return ACTIVE_CONVERSATIONS.with_count(self.settings.conversation_active_budget)
 
@@ -265,4 +270,15 @@ def resources(settings: Callable[[], Settings], retry: Retry, rate: Limit) -> di
     def archives(_: dg.InitResourceContext) -> Store | Unready:
         return made(lambda ready: Store(ready.conversation_archives))
 
-    return {"salesforce": salesforce, "lake": lake, "staging": staging, "warehouse": warehouse, "archives": archives}
+    @dg.resource(description="Where reports lie: beside the datasets of the lake.")
+    def reports(_: dg.InitResourceContext) -> Store | Unready:
+        return made(lambda ready: Store(ready.conversation_lake))
+
+    return {
+        "salesforce": salesforce,
+        "lake": lake,
+        "staging": staging,
+        "warehouse": warehouse,
+        "archives": archives,
+        "reports": reports,
+    }

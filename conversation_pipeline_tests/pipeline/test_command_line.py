@@ -221,14 +221,14 @@ def test_the_code_location_is_valid(project: Project) -> None:
     dg.Definitions.validate_loadable(project.definitions())
 
 
-def test_assets_are_the_datasets_and_the_warehouse(graph: AssetGraph) -> None:
-    """An asset's key is its dataset's name; besides there is the warehouse, and nothing else."""
+def test_assets_are_the_datasets_the_warehouse_and_the_report(graph: AssetGraph) -> None:
+    """An asset's key is its dataset's name; besides there are the warehouse and the report, and nothing else."""
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
 
-    assert keys == {dataset.name for dataset in DATASETS} | {"warehouse"}
+    assert keys == {dataset.name for dataset in DATASETS} | {"warehouse", "report"}
 
 
-@pytest.mark.parametrize("name", [*(dataset.name for dataset in DATASETS), "warehouse"])
+@pytest.mark.parametrize("name", [*(dataset.name for dataset in DATASETS), "warehouse", "report"])
 def test_every_asset_tells_what_it_is(graph: AssetGraph, name: str) -> None:
     """Each asset has a description, owners, kinds and a group."""
     asset = graph.get(dg.AssetKey(name))

@@ -16,6 +16,7 @@ from conversation_pipeline.defs.assets import (
     marts,
     off_platform,
     on_platform,
+    report,
     warehouse,
 )
 from conversation_pipeline.schemas import Dataset
@@ -39,4 +40,4 @@ def assets(
         *coverage.assets(roads, daily),
     ]
     made += erasures.assets(datasets, made)
-    return [*made, *warehouse.assets(datasets, made)]
+    return [*made, *warehouse.assets(datasets, made), *report.assets(daily)]

@@ -1,8 +1,9 @@
 """Coverage: whether each entry road has told what it should, day by day."""
 
+import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,8 @@ from conversation_pipeline.extract.archive import ARCHIVE
 from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.extract.entry_roads import CONNECT, CONVERSATION_DATA
 from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.report import heat_map
+from conversation_pipeline.report.figures import heat_of, last_days
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ACTIVITY,
@@ -118,7 +121,7 @@ def road_coverage(roads: Sequence[str], daily: dg.DailyPartitionsDefinition) -> 
             found.extend(rows.to_pylist())
             counts = rows.drop_columns(["missing_conversations"])
             receipt = lake.replace(ROAD_COVERAGE, day, counts.to_batches(), run_id=context.run.run_id)
-            return receipt_metadata(receipt) | _counts(rows.to_pylist())
+            return receipt_metadata(receipt) | _counts(rows.to_pylist()) | {"coverage": picture(lake, day)}
 
         materialize_days(context, land)
         return checked(context, lake, ROAD_COVERAGE, all_read(found), none_missing(found), stay_closed(found))
@@ -148,6 +151,15 @@ def covered(lake: Lake, day: str, roads: Sequence[str], data_cloud_lag: timedelt
     parameters = {"day_start": window.start, "day_end": window.end}
     with run_model(ROAD_COVERAGE.name, inputs, parameters) as rows:
         return rows.read_all()
+
+
+def picture(lake: Lake, day: str) -> dg.MetadataValue[Any]:
+    """The last days by roads, as the UI shows it: an SVG within the text."""
+    until = date.fromisoformat(day)
+    days = [one.isoformat() for one in last_days(until)]
+    drawn = heat_map(heat_of(until, lake.dataset(ROAD_COVERAGE, days).to_table().to_pylist()))
+    encoded = base64.b64encode(drawn.encode()).decode()
+    return dg.MetadataValue.md(f"![coverage by day and road](data:image/svg+xml;base64,{encoded})")
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,8 @@ def _read(landing: EntryLanding, work: Plan[StagedReading], days: Sequence[str],
         "execution_users_set_aside": len(client.set_aside),
         "requests_a_minute": round(progress.requests_a_minute, 1),
         "share_of_allowance": round(progress.share_of_allowance, 3),
+        "active_conversations": landing.org.active_conversations,
+        "active_budget": client.active.count,
     }
     return told
 

@@ -1,0 +1,63 @@
+"""The page: templates, and nothing from elsewhere. What comes from the org is escaped wherever it stands."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import jinja2
+from markupsafe import Markup
+
+from conversation_pipeline.report import words
+from conversation_pipeline.report.figures import Figures, channel
+from conversation_pipeline.report.plots import HeatMap
+
+STATES = {
+    "whole": "told whole",
+    "open": "not closed",
+    "lacking": "something missing",
+    "unread": "not read yet",
+    "none": "not counted",
+}
+"""States of a road's day, and their words in the legend."""
+
+
+def render(figures: Figures) -> str:
+    """The day's page as HTML: no scripts, no requests, light and dark."""
+    return _templates().get_template("page.html.j2").render(figures=figures)
+
+
+def heat_map(heat: HeatMap) -> str:
+    """Days by roads as an SVG picture of its own."""
+    return _templates().get_template("heat_map.svg.j2").render(heat=heat, alone=True)
+
+
+def _breakable(name: str) -> Markup:
+    """A name with underscores, which may be broken after each of them."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("conversation_pipeline.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "number": words.number,
+        "share": words.share,
+        "duration": words.duration,
+        "size": words.size,
+        "channel": channel,
+        "breakable": _breakable,
+    }
+    templates.globals |= {
+        "counted": words.counted,
+        "counts": words.number,
+        "durations": words.tick,
+        "nothing": words.NOTHING,
+        "states": STATES,
+    }
+    return templates
