@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from conversation_pipeline.defs import drift
 from conversation_pipeline.defs.assets.common import OWNERS
-from conversation_pipeline.defs.assets.marts import TOLERANCE_SECONDS, refreshed_with_its_days
+from conversation_pipeline.defs.assets.marts import TOLERANCE_SECONDS
+from conversation_pipeline.defs.refresh import refreshed_with_its_days
 from conversation_pipeline.defs.reporting import Metadata, materialize_days, run_metadata
 from conversation_pipeline.report import Day, Figures, Reading, SchemaFinding, render
 from conversation_pipeline.report.figures import last_days

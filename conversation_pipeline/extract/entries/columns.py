@@ -262,7 +262,7 @@ def _messages(texts: Sequence[str | None], notes: Notes) -> _Columns:
         for column, value in zip(in_order, told, strict=True):
             if value is not None:
                 column[row] = value
-    return columns
+    return {**columns}
 
 
 _HTML_ENTITY = re.compile("&(?:#39|amp|quot|lt|gt);")
