@@ -11,10 +11,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, cast
 
+from isal import igzip, igzip_lib
+
 from conversation_pipeline.archives.errors import OutsideFile, Refused, Unreadable
+from conversation_pipeline.archives.inflating import Inflated
 from conversation_pipeline.archives.options import Limits
 
 Open = Callable[[], IO[bytes]]
@@ -31,8 +34,8 @@ _NESTING = 1
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 READING_FAILS = (
-    zipfile.BadZipFile, gzip.BadGzipFile, OutsideFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError,
+    zipfile.BadZipFile, gzip.BadGzipFile, OutsideFile, zlib.error, igzip_lib.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError, struct.error,
 )  # fmt: skip
 """What the standard library raises on spoilt containers; any other OSError is the store's."""
 
@@ -45,12 +48,14 @@ class Found:
     Attributes:
         packed: Bytes that it takes in the archive.
         size: Bytes that it is said to expand to; ``None`` where nothing says it.
+        lasts: Whether it can still be opened once the next member has been asked for.
     """
 
     name: str
     open: Open
     packed: int = 0
     size: int | None = None
+    lasts: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,25 +92,23 @@ def members(name: str, opened: Open, limits: Limits) -> Iterator[Found | Spoilt]
     with closing(opened()) as file:
         packed = file.seek(0, io.SEEK_END)
     budget = _Budget(limits, limits.expanded_bytes)
-    yield from _members(name.rsplit("/", 1)[-1], opened, budget, depth=0, packed=packed, size=packed)
+    yield from _members(Found(name.rsplit("/", 1)[-1], opened, packed, packed), budget, depth=0)
 
 
-def _members(
-    name: str, opened: Open, budget: _Budget, *, depth: int, packed: int, size: int
-) -> Iterator[Found | Spoilt]:
-    with closing(opened()) as stream:
+def _members(outer: Found, budget: _Budget, *, depth: int) -> Iterator[Found | Spoilt]:
+    with closing(outer.open()) as stream:
         magic = stream.read(4)
     if magic in _ZIP:
-        yield from _zipped(name, opened, budget, depth=depth)
+        yield from _zipped(outer, budget, depth=depth)
     elif magic[:2] == _GZIP:
-        yield Found(name, lambda: cast(IO[bytes], _Gunzipped(opened(), budget.limits)), packed)
+        yield replace(outer, open=lambda: cast(IO[bytes], _Gunzipped(outer.open(), budget.limits)), size=None)
     else:
-        yield Found(name, opened, packed, size)
+        yield outer
 
 
-def _zipped(name: str, opened: Open, budget: _Budget, *, depth: int) -> Iterator[Found | Spoilt]:
-    prefix = f"{name}/" if depth else ""
-    with closing(opened()) as file:
+def _zipped(outer: Found, budget: _Budget, *, depth: int) -> Iterator[Found | Spoilt]:
+    prefix = f"{outer.name}/" if depth else ""
+    with closing(outer.open()) as file:
         _judge_directory(file, budget.limits)
         try:
             archive = zipfile.ZipFile(file)
@@ -115,11 +118,12 @@ def _zipped(name: str, opened: Open, budget: _Budget, *, depth: int) -> Iterator
             seen: dict[str, tuple[int, int]] = {}
             for info in archive.infolist():
                 if not info.is_dir():
-                    yield from _member(prefix, archive, info, seen, budget, depth=depth)
+                    yield from _member(prefix, outer, archive, info, seen, budget, depth=depth)
 
 
 def _member(
     prefix: str,
+    outer: Found,
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
     seen: dict[str, tuple[int, int]],
@@ -132,20 +136,21 @@ def _member(
         _judge(info, seen, budget)
         seen[info.filename] = info.CRC, info.file_size
 
-        def opened() -> IO[bytes]:
-            return cast(IO[bytes], _Checked(archive.open(info)))
+        archive.open(info).close()  # looks whether the member is where the directory says, and nothing else is
 
+        def opened() -> IO[bytes]:
+            return cast(IO[bytes], _Checked(cast(IO[bytes], Inflated(outer.open(), info))))
+
+        found = Found(name, opened, info.compress_size, info.file_size, outer.lasts)
         with closing(opened()) as stream:
             magic = stream.read(4)
         if magic not in _ZIP:
-            yield from _members(name, opened, budget, depth=depth + 1, packed=info.compress_size, size=info.file_size)
+            yield from _members(found, budget, depth=depth + 1)
         elif depth >= _NESTING:
             raise Refused("archives are nested too deeply; unpack the inner one and drop it by itself")
         else:
             with _unpacked(opened) as nested:
-                yield from _members(
-                    name, nested, budget, depth=depth + 1, packed=info.compress_size, size=info.file_size
-                )
+                yield from _members(replace(found, open=nested, lasts=False), budget, depth=depth + 1)
     except Unreadable as error:
         yield Spoilt(name, str(error))
     except READING_FAILS as error:
@@ -245,7 +250,7 @@ class _Gunzipped(_Checked):
 
     def __init__(self, packed: IO[bytes], limits: Limits) -> None:
         self._packed = _Counted(packed)
-        super().__init__(cast(IO[bytes], gzip.GzipFile(fileobj=self._packed)))
+        super().__init__(cast(IO[bytes], igzip.IGzipFile(fileobj=self._packed)))
         self._limits = limits
         self._count = 0
 

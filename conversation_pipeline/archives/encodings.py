@@ -52,6 +52,8 @@ class Utf8Check:
 
     def add(self, block: bytes) -> bool:
         """False once the text cannot be UTF-8."""
+        if not self._rest and block.isascii():
+            return True
         text = self._rest + block if self._rest else block
         cut = len(text) - _unfinished(text)
         self._rest = text[cut:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,8 @@ class Options:
             GB18030).
         time_zone: IANA name of the zone of times that are written without one.
         limits: How much an archive may ask.
-        scratch: Folder for members on their way, up to three at a time; the system's temporary folder by default.
     """
 
     fallback_encoding: str = "cp1252"
     time_zone: str = "UTC"
     limits: Limits = field(default_factory=Limits)
-    scratch: Path | None = None

@@ -199,7 +199,7 @@ class Reading:
             self.passed.to_the_end += count * share
 
         try:
-            survey = surveyed(found, self._options.fallback_encoding, self._options.scratch, passed)
+            survey = surveyed(found, self._options.fallback_encoding, passed)
         except Unreadable as error:
             member.reason = str(error)
             member.head_sha256 = head_sha256(found)

@@ -2,7 +2,7 @@
 A member looked through to its end before any row of it is handed on.
 
 A wrong checksum, half a gzip stream or a byte that is no UTF-8 shows only at the end of a stream. So a member is first
-read to its end, hashed and kept aside, and what is handed on need never be taken back.
+read to its end and hashed, and what is handed on need never be taken back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from conversation_pipeline.archives.containers import Found
@@ -54,9 +53,7 @@ def head_sha256(found: Found) -> str | None:
         return None
 
 
-def surveyed(
-    found: Found, fallback_encoding: str, scratch: Path | None = None, passed: Callable[[int], None] = lambda _: None
-) -> Survey:
+def surveyed(found: Found, fallback_encoding: str, passed: Callable[[int], None] = lambda _: None) -> Survey:
     """
     Args:
         passed: Is told of bytes as they are read.
@@ -64,7 +61,7 @@ def surveyed(
     Raises:
         Unreadable: the member is spoilt, no text, or in more than one encoding.
     """
-    content = Spool(scratch)
+    content = Spool(found.open if found.lasts else None)
     try:
         return _surveyed(found, content, fallback_encoding, passed)
     except BaseException:
