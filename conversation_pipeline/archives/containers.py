@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import IO, cast
 
-from isal import igzip, igzip_lib
+from isal import igzip
 
 from conversation_pipeline.archives.errors import OutsideFile, Refused, Unreadable
-from conversation_pipeline.archives.inflating import Inflated
+from conversation_pipeline.archives.inflating import SPOILT, Inflated
 from conversation_pipeline.archives.options import Limits
 
 Open = Callable[[], IO[bytes]]
@@ -33,8 +33,8 @@ _DIRECTORY_BYTES = 300
 _NESTING = 1
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
-READING_FAILS = (
-    zipfile.BadZipFile, gzip.BadGzipFile, OutsideFile, zlib.error, igzip_lib.error, EOFError, NotImplementedError,
+READING_FAILS: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile, gzip.BadGzipFile, OutsideFile, zlib.error, SPOILT, EOFError, NotImplementedError,
     RuntimeError, ValueError, struct.error,
 )  # fmt: skip
 """What the standard library raises on spoilt containers; any other OSError is the store's."""
@@ -240,6 +240,11 @@ class _Counted(io.RawIOBase):
         self.count += len(block)
         return block
 
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
     def close(self) -> None:
         self._stream.close()
         super().close()
@@ -250,7 +255,7 @@ class _Gunzipped(_Checked):
 
     def __init__(self, packed: IO[bytes], limits: Limits) -> None:
         self._packed = _Counted(packed)
-        super().__init__(cast(IO[bytes], igzip.IGzipFile(fileobj=self._packed)))
+        super().__init__(cast(IO[bytes], igzip.IGzipFile(fileobj=self._packed)))  # type: ignore[no-untyped-call]
         self._limits = limits
         self._count = 0
 

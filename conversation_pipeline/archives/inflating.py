@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from typing import IO
+from typing import IO, cast
 
 from isal import igzip_lib, isal_zlib
+
+SPOILT = cast(type[Exception], igzip_lib.error)
+"""What ISA-L raises on packed bytes that are none."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _PACKED_BYTES = 2**18
@@ -41,7 +44,7 @@ class Inflated(io.RawIOBase):
         Raises:
             zipfile.BadZipFile: the checksum is wrong.
             EOFError: the member is shorter than the directory says.
-            igzip_lib.error: the packed bytes are spoilt.
+            SPOILT: the packed bytes are spoilt.
         """
         wanted = self._left if size < 0 else min(size, self._left)
         parts = []

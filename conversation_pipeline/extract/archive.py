@@ -125,18 +125,19 @@ _TYPES = {
 def _told_by_payload(rows: pa.RecordBatch, drift: Drift) -> dict[str, pa.Array]:
     """Messages of plain text, which most are, by a quick way of their own; the others one by one."""
     payloads = rows["payload"]
-    is_plain = pc.fill_null(pc.match_substring_regex(payloads, _SIGNS_OF_PLAIN_TEXT), False)
-    plain = _plain_texts(payloads.filter(is_plain))
-    if plain is None:
-        told = _one_by_one(payloads, drift)
-    elif is_plain.true_count == len(payloads):
-        told = plain
-    else:
-        others = _one_by_one(payloads.filter(pc.invert(is_plain)), drift)
-        told = {name: _interleaved(is_plain, plain[name], others[name]) for name in _TYPES}
+    told = (None if payloads.null_count else _plain_texts(payloads)) or _of_any_kind(payloads, drift)
     told["entry_type"] = pc.coalesce(rows["entry_type"], told["entry_type"])
     _note_entry_types(told["entry_type"].filter(payloads.is_valid()), drift)
     return told
+
+
+def _of_any_kind(payloads: pa.Array, drift: Drift) -> dict[str, pa.Array]:
+    is_plain = pc.fill_null(pc.match_substring_regex(payloads, _SIGNS_OF_PLAIN_TEXT), False)
+    plain = _plain_texts(payloads.filter(is_plain))
+    if plain is None:
+        return _one_by_one(payloads, drift)
+    others = _one_by_one(payloads.filter(pc.invert(is_plain)), drift)
+    return {name: _interleaved(is_plain, plain[name], others[name]) for name in _TYPES}
 
 
 def _one_by_one(column: pa.Array, drift: Drift) -> dict[str, pa.Array]:
@@ -186,15 +187,15 @@ def _plain_texts(payloads: pa.Array) -> dict[str, pa.Array] | None:
     if len(found) != len(payloads):
         return None
     messages = [one.abstract_message for one in found]
+    answers = [one.in_reply_to_message_id for one in messages]
     told = {
         "entry_type": pa.array([one.entry_type or None for one in found], pa.string()),
         "message_type": pa.repeat("StaticContentMessage", len(found)),
-        "in_reply_to_entry_identifier": pa.array(
-            [_identifier(one.in_reply_to_message_id) for one in messages], pa.string()
-        ),
         "format_type": pa.repeat("Text", len(found)),
         "text": pa.array([one.static_content.text or None for one in messages], pa.string()),
     }
+    if any(answers):
+        told["in_reply_to_entry_identifier"] = pa.array(map(_identifier, answers), pa.string())
     return {name: told.get(name, pa.nulls(len(found), kind)) for name, kind in _TYPES.items()}
 
 

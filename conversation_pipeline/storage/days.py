@@ -50,7 +50,8 @@ class ByDay:
         self.count += batch.num_rows
         self._small.append(batch)
         self._small_rows += batch.num_rows
-        if self._small_rows >= _ROWS_AT_ONCE or self._bytes > self._memory:
+        alone = len(self._small) == 1 and batch.num_rows >= _ENOUGH_ALONE
+        if alone or self._small_rows >= _ROWS_AT_ONCE or self._bytes > self._memory:
             self._route()
         if self._bytes > self._memory:
             self._make_room()
@@ -118,6 +119,9 @@ class ByDay:
 
 _ROWS_AT_ONCE = 16_384
 """Rows that are given to their days together; a few at a time would cost more than the rows themselves."""
+
+_ENOUGH_ALONE = 4_096
+"""Rows of one batch that do not wait for others: to put them together would copy them."""
 
 
 class _Spool:

@@ -116,6 +116,7 @@ class Lake:
         first_counts: bool = False,
         memory: int | None = None,
         over: Receipt | EllipsisType | None = ...,
+        dictionaries: Dictionaries | None = None,
     ) -> Receipt:
         """
         Replace one partition by these rows, as one act. Where it holds them already, the file is left alone, unless
@@ -134,6 +135,7 @@ class Lake:
                 refused.
             memory: Bytes of rows that may be gathered here, where it is less than usual.
             over: The file that the rows were made of (``None`` for no file): over no other are they published.
+            dictionaries: Shared by whoever replaces several partitions one after another.
 
         Raises:
             PublishError: The rows do not fit the dataset, repeat a key, or are not as many as promised; or
@@ -144,7 +146,14 @@ class Lake:
         with _told(place), self._store.draft(place.file) as draft:
             told = {"run_id": run_id, "road": road, "provenance": dict(provenance or {})}
             footer = self._write(
-                place, draft, batches, promised, told, memory or self._memory, Dictionaries(), first_counts=first_counts
+                place,
+                draft,
+                batches,
+                promised,
+                told,
+                memory or self._memory,
+                dictionaries or Dictionaries(),
+                first_counts=first_counts,
             )
             return self._publish(place, draft, footer, over)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
+import zipfile
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -404,6 +406,39 @@ def test_a_zip_in_a_zip_is_read(folder):
 
     assert found.num_rows == 5
     assert [member.name for member in provenance.members] == ["inner.zip/e.csv.gz", "inner.zip/f.csv"]
+
+
+@pytest.mark.parametrize("packed", ["deflated", "stored", "gzip", "zip in a zip", "bare", "gzip alone"])
+def test_a_large_member_is_read_to_its_end(folder, packed):
+    """
+    What does not stay in memory is opened once more, or kept on a disk where it can not be: more members follow it.
+    """
+    large = table([entry(number, entry_payload=LONG[: 10**6]) for number in range(12)])
+    files = {
+        "deflated": zipped(("e.csv", large), ("f.csv", table(entries(1, first=50)))),
+        "stored": stored(("e.csv", large), ("f.csv", table(entries(1, first=50)))),
+        "gzip": zipped(("e.csv.gz", gzip.compress(large, 1)), ("f.csv", table(entries(1, first=50)))),
+        "zip in a zip": zipped(
+            ("a.zip", stored(("e.csv", large), ("f.csv", table(entries(1, first=50))))),
+            ("g.csv", table(entries(1, first=60))),
+        ),
+        "bare": large,
+        "gzip alone": gzip.compress(large, 1),
+    }
+    found, provenance = folder.read(("a", files[packed]))
+
+    assert provenance.quarantined == []
+    assert found["entry_identifier"].to_pylist()[:12] == [uid(number) for number in range(12)]
+    assert set(found["payload"].to_pylist()[:12]) == {LONG[: 10**6]}
+
+
+def stored(*members):
+    """A ZIP whose members are not packed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
 
 
 def test_manifests_and_read_mes_are_no_entries(folder):

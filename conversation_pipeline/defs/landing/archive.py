@@ -34,6 +34,7 @@ from conversation_pipeline.schemas.conversations import (
 from conversation_pipeline.storage import Lake, PublishError, Receipt
 from conversation_pipeline.storage.days import ByDay
 from conversation_pipeline.storage.erasure import erased
+from conversation_pipeline.storage.parquet import Dictionaries
 from conversation_pipeline.storage.store import Store
 
 _ENDINGS = (".zip", ".gz", ".csv", ".json", ".jsonl", ".ndjson", ".txt")
@@ -245,6 +246,7 @@ def _land_days(
     if landed.is_complete:
         days |= set(lake.partitions(ENTRIES_ARCHIVE))
     progress.writes(len(days))
+    dictionaries = Dictionaries()
 
     def land(day: str) -> Receipt:
         there = lake.receipt(ENTRIES_ARCHIVE, day)
@@ -257,6 +259,7 @@ def _land_days(
             first_counts=True,
             memory=_SORTED_BYTES,
             over=there,
+            dictionaries=dictionaries,
         )
 
     ordered = sorted(days)
