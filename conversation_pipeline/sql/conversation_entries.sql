@@ -2,8 +2,8 @@
 --
 -- The fuller road's telling is shown; within a road the newest is all that there is. Which tellings are of one entry,
 -- and what was redacted, is found out by tellings.sql. Sessions and calls come from the entry's related records, else
--- from the one that was going on; names from the entry, else from the conversation's participants, else (of agents) from
--- the org's users.
+-- from the one that was going on; names and roles from the entry, else from the conversation's participants, names of
+-- agents else from the org's users.
 
 with sessions as (
     select id, conversation_identifier, coalesce(start_time, created_date) as started_at
@@ -60,6 +60,20 @@ participants as (
     semi join tellings on tellings.conversation_identifier = conversations.conversation_identifier
     where trim(joined.participant_display_name) <> ''
     group by all
+),
+
+-- Data Cloud's published mapping tells senders by their names alone: what the participant of that name was.
+roles as (
+    select
+        conversations.conversation_identifier,
+        joined.participant_display_name as name,
+        min(replace(joined.participant_role, ' ', '')) as role
+    from conversation_participants as joined
+    join conversations on conversations.id = joined.conversation_id
+    semi join tellings on tellings.conversation_identifier = conversations.conversation_identifier
+    where joined.participant_role is not null
+    group by all
+    having count(distinct joined.participant_role) = 1
 ),
 
 chosen as (
@@ -157,7 +171,7 @@ shown as (
 select
     shown.* exclude (
         precedence, as_of, roads, told_identifier, related_session, related_call,
-        messaging_session_id, voice_call_id, sender_display_name, selected_options, text, payload
+        messaging_session_id, voice_call_id, sender_role, sender_display_name, selected_options, text, payload
     ),
     case
         when retold.precedence is not null then retold.text
@@ -178,6 +192,7 @@ select
         case when shown.related_session is null and going_on.session_going_on is null
             then going_on.call_going_on end
     ) as voice_call_id,
+    coalesce(shown.sender_role, roles.role) as sender_role,
     coalesce(shown.sender_display_name, participants.name, users.name) as sender_display_name,
     road_sets.roads_seen
 from shown
@@ -195,6 +210,10 @@ left join going_on
 left join participants
     on participants.conversation_identifier = shown.conversation_identifier
     and participants.sender_subject = shown.sender_subject
+left join roles
+    on shown.sender_role is null
+    and roles.conversation_identifier = shown.conversation_identifier
+    and roles.name = shown.sender_display_name
 left join users
     on shown.sender_app_type = 'agent'
     and left(users.id, 15) = left(shown.sender_subject, 15)

@@ -91,15 +91,18 @@ def test_connect_alone_gives_transcripts_of_texts(roads: Mapping[str, Project]) 
     )
 
 
-@pytest.mark.parametrize("road", ["archive", "connect"])
+@pytest.mark.parametrize("road", ROADS)
 def test_customer_agent_and_bot_are_told_apart(roads: Mapping[str, Project], road: str) -> None:
-    """By whichever road, who spoke has the same role."""
+    """By whichever road; Data Cloud tells names alone, so who is nameless there or no participant has no role."""
     full, found = turns(roads[FULLEST]), turns(roads[road])
 
-    roles = {turn["sender_role"] for said in found.values() for turn in said.values()}
-    assert {"EndUser", "Agent", "Chatbot"} <= roles
-    assert all(
-        turn["sender_role"] == full[key][entry]["sender_role"]
-        for key, said in found.items()
-        for entry, turn in said.items()
-    )
+    pairs = [(side(turn), side(full[key][entry])) for key, said in found.items() for entry, turn in said.items()]
+    untold = [expected for told, expected in pairs if told is None]
+    assert {"EndUser", "Agent", "bot"} <= {told for told, _ in pairs}
+    assert not [pair for pair in pairs if pair[0] not in (None, pair[1])]
+    assert len(untold) < len(pairs) * (0.1 if road == "data_cloud" else 0.001)
+
+
+def side(turn: Mapping[str, Any]) -> str | None:
+    """Chatbots and digital workers may share a subject, and so a name."""
+    return "bot" if turn["sender_role"] in ("Chatbot", "DigitalWorker") else turn["sender_role"]

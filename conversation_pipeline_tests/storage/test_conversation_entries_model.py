@@ -120,6 +120,34 @@ def test_who_joined_twice_is_one_sender_under_the_latest_name() -> None:
     assert named(entry(AGENT), new, old) == ["Rita"]
 
 
+@pytest.mark.parametrize(
+    ("told", "participants", "role"),
+    [
+        pytest.param({}, [{"participant_role": "Agent"}], "Agent", id="the participant's"),
+        pytest.param({}, [{"participant_role": "End User"}], "EndUser", id="as the prose spells it"),
+        pytest.param(
+            {"sender_role": "Supervisor"}, [{"participant_role": "Agent"}], "Supervisor", id="the entry's own"
+        ),
+        pytest.param(
+            {}, [{"participant_role": "Agent"}, {"participant_role": "EndUser"}], None, id="two of that name differ"
+        ),
+        pytest.param(
+            {}, [{"participant_role": "Agent", "conversation_id": "0dw2"}], None, id="of another conversation"
+        ),
+        pytest.param({"sender_display_name": None}, [{"participant_role": "Agent"}], None, id="without a name"),
+    ],
+)
+def test_a_sender_told_by_name_alone_has_the_participant_s_role(
+    told: Row, participants: list[Row], role: str | None
+) -> None:
+    """As Data Cloud tells senders: without role, app type and subject."""
+    sent = entry(AGENT, name="Rita") | {"sender_subject": None, "sender_app_type": None} | told
+    there = [joined(f"key {place}", "Rita", place=place) | values for place, values in enumerate(participants)]
+
+    with run_model("conversation_entries", inputs(sent, *there), {}) as rows:
+        assert rows.read_all()["sender_role"].to_pylist() == [role]
+
+
 def test_an_entry_is_of_the_session_that_it_names() -> None:
     """Also where that session began before the lake, and another one of the conversation goes on."""
     began_earlier, going_on = "0MwAA0000000001AAA", "0MwAA0000000002AAA"
