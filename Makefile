@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 EXAMPLES := $(VENV)/examples
 
-.PHONY: demo ui test strangers examples kills check format lint types contracts docs docs-check bench clean
+.PHONY: demo ui test strangers examples browser kills check format lint types contracts docs docs-check bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/conversation-pipeline demo
@@ -39,6 +39,10 @@ docs-check: $(VENV)/.ready-dev
 
 strangers: $(VENV)/.ready-strangers
 	$(BIN)/python -m pytest -m strangers conversation_pipeline_tests/strangers
+
+# The report in headless Chromium, which has to be there: apt-get install -y chromium.
+browser: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m browser conversation_pipeline_tests/browser
 
 # A backfill that is killed fifty times at random moments: some minutes.
 kills: $(VENV)/.ready-dev
