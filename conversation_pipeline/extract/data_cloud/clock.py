@@ -37,6 +37,8 @@ class FirstEntries:
         rows = pa.table([batch["conversation_identifier"], batch["transcripted_timestamp"]], names=["of", "at"])
         if len(self.of) >= _MOST:
             rows = rows.filter(pc.is_in(rows["of"], pa.array(list(self.of), pa.string())))
+            if not rows.num_rows:
+                return
         first = rows.group_by("of").aggregate([("at", "min")])
         for identifier, at in zip(first["of"].to_pylist(), first["at_min"].to_pylist(), strict=True):
             if identifier in self.of:
