@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ import pytest
 
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.windows import from_milliseconds
+from conversation_pipeline.kill_points import KillPoint
 from conversation_pipeline.schemas.conversations import (
     CONVERSATION_ENTRIES,
     CONVERSATIONS,
@@ -25,6 +27,7 @@ from conversation_pipeline.schemas.conversations import (
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Staging
 from conversation_pipeline_tests.conftest import IMPATIENT, NOW, QUIET, Control, Project, failure, project_for
+from conversation_pipeline_tests.pipeline.processes import killed
 
 DAYS = ("2026-11-10", "2026-11-11", "2026-11-12")
 DAY = DAYS[1]
@@ -497,6 +500,25 @@ def test_a_run_that_failed_goes_on_where_it_stopped(project: Project, cloud: _Cl
     assert metadata["pages_from_staging"] > 0
     assert metadata["pages_read"] == chunks - metadata["pages_from_staging"]
     assert routes["v3_submit"] == 1
+    assert keys(project) == set(cloud.true_entries(DAY))
+
+
+@pytest.mark.parametrize(
+    ("point", "passage"),
+    [(KillPoint.STAGING_WRITTEN, 5), (KillPoint.PARTITION_WRITTEN, 1), (KillPoint.PARTITION_RENAMED, 1)],
+)
+def test_a_run_that_was_killed_is_gone_on_with(project: Project, cloud: _Cloud, point: KillPoint, passage: int) -> None:
+    """Chunks that had been staged are not asked for again, and the day is whole."""
+    cloud.switch(chunk_rows=40)
+    chunks = -(-len(cloud.true_entries(DAY)) // 40)
+    assert killed(project, [ROAD], [DAY], point, passage) == -signal.SIGKILL
+    staged = len(Staging(project.environment["CONVERSATION_STAGING"]).records(ROAD, [DAY]))
+    cloud.routes()
+
+    assert run(project).success
+
+    assert cloud.routes()["v3_chunk"] == chunks - staged + 1  # the look has a chunk as well
+    assert staged
     assert keys(project) == set(cloud.true_entries(DAY))
 
 
