@@ -101,18 +101,19 @@ def test_lake_and_warehouse_tell_the_same(on_lake: Build, on_warehouse: Build, m
 
 
 def test_interactions_are_all_sessions_and_calls(read: Project, on_lake: Build) -> None:
-    """The mart has every messaging session and voice call of the lake, and who ended them as the org says."""
+    """The mart has every messaging session and voice call of the lake, and which needed no agent, as the org says."""
     sessions = read.lake.dataset(MESSAGING_SESSIONS).to_table().to_pandas()
     calls = read.lake.dataset(VOICE_CALLS).to_table().to_pandas()
-    bot_alone = (sessions["agent_type"] == "Bot") & sessions["accept_time"].isna() & sessions["end_time"].notna()
+    bot_alone = sessions[(sessions["agent_type"] == "Bot") & sessions["end_time"].notna()]
 
     interactions = {name for (name,) in on_lake.rows("SELECT interaction_id FROM interactions")}
-    contained = {
-        name for (name,) in on_lake.rows("SELECT interaction_id FROM interactions WHERE outcome = 'contained'")
-    }
+    needed_no_agent = on_lake.rows(
+        "SELECT interaction_id, outcome FROM interactions WHERE outcome IN ('contained', 'deflected')"
+    )
 
+    ended_by_bot = dict(zip(bot_alone["id"], bot_alone["ended_by_type"] == "Bot", strict=True))
     assert interactions == {*sessions["id"], *calls["id"]}
-    assert contained == {*sessions["id"][bot_alone]} != set()
+    assert {name: outcome == "contained" for name, outcome in needed_no_agent} == ended_by_bot != {}
 
 
 def test_a_broken_lake_is_found(read: Project, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ select
     count(*) as interactions,
     count(*) filter (outcome = 'answered') as answered,
     count(*) filter (outcome = 'contained') as contained,
+    count(*) filter (outcome = 'deflected') as deflected,
     count(*) filter (outcome = 'abandoned') as abandoned,
     count(*) filter (outcome = 'open') as still_open,
     median(seconds_to_accept) as median_seconds_to_accept,

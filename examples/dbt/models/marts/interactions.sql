@@ -9,7 +9,6 @@ with sessions_and_calls as (
         channel_type,
         channel_name,
         owner_id,
-        agent_type,
         started_at,
         accepted_at,
         ended_at,
@@ -27,7 +26,6 @@ with sessions_and_calls as (
         'Voice',
         queue_name,
         owner_id,
-        'Agent',
         started_at,
         accepted_at,
         ended_at,
@@ -53,9 +51,14 @@ select
     case
         when accepted_at is not null then 'answered'
         when ended_at is null then 'open'
-        when agent_type = 'Bot' then 'contained'
-        else 'abandoned'
+        when is_contained then 'contained'
+        when is_deflected then 'deflected'
+        when is_abandoned then 'abandoned'
+        else 'unanswered'
     end as outcome,
+    figures.queue_name,
+    figures.speed_to_answer_seconds,
+    figures.handle_seconds,
     date_diff('second', started_at, accepted_at) as seconds_to_accept,
     date_diff('second', accepted_at, first_agent_message_at) as seconds_to_first_message,
     date_diff('second', started_at, ended_at) as seconds_open,
@@ -63,4 +66,5 @@ select
     coalesce(customer_message_count, 0) as customer_message_count
 from sessions_and_calls
 left join spoken using (interaction_id)
+left join {{ ref('stg_session_kpis') }} as figures using (interaction_id)
 left join {{ ref('stg_users') }} as users on users.user_id = sessions_and_calls.owner_id
