@@ -62,12 +62,13 @@ participants as (
     group by all
 ),
 
--- Data Cloud's published mapping tells senders by their names alone: what the participant of that name was.
+-- Data Cloud's published mapping tells senders by their names alone: what the participant of that name was, and who.
 roles as (
     select
         conversations.conversation_identifier,
         joined.participant_display_name as name,
-        min(replace(joined.participant_role, ' ', '')) as role
+        min(replace(joined.participant_role, ' ', '')) as role,
+        case when count(distinct joined.participant_key) = 1 then min(joined.participant_key) end as subject
     from conversation_participants as joined
     join conversations on conversations.id = joined.conversation_id
     semi join tellings on tellings.conversation_identifier = conversations.conversation_identifier
@@ -171,7 +172,8 @@ shown as (
 select
     shown.* exclude (
         precedence, as_of, roads, told_identifier, related_session, related_call,
-        messaging_session_id, voice_call_id, sender_role, sender_display_name, selected_options, text, payload
+        messaging_session_id, voice_call_id, sender_role, sender_subject, sender_display_name, selected_options,
+        text, payload
     ),
     case
         when retold.precedence is not null then retold.text
@@ -193,6 +195,7 @@ select
             then going_on.call_going_on end
     ) as voice_call_id,
     coalesce(shown.sender_role, roles.role) as sender_role,
+    coalesce(shown.sender_subject, roles.subject) as sender_subject,
     coalesce(shown.sender_display_name, participants.name, users.name) as sender_display_name,
     road_sets.roads_seen
 from shown

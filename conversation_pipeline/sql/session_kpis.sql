@@ -195,7 +195,8 @@ messages as (
 
 -- Response times are from a message to the other side's response to it: agents respond to end users, end users to
 -- agents and bots [OR MessagingSessionMetrics, MessagingSessionMetricType]. A response is the message that comes next;
--- of several messages in a row, so the last is answered by the first that follows [ours].
+-- of several messages in a row, so the last is answered by the first that follows; a DigitalWorker's, which Salesforce
+-- does not speak of, is neither an agent's nor a bot's [ours].
 responses as (
     select
         *,

@@ -148,6 +148,18 @@ def test_a_sender_told_by_name_alone_has_the_participant_s_role(
         assert rows.read_all()["sender_role"].to_pylist() == [role]
 
 
+@pytest.mark.parametrize(("keys", "subject"), [((AGENT,), AGENT), ((AGENT, AGENT), AGENT), ((AGENT, "other"), None)])
+def test_a_sender_told_by_name_alone_is_the_one_participant_of_that_name(
+    keys: tuple[str, ...], subject: str | None
+) -> None:
+    """So that an agent's messages count for the agent; of two agents of one name, for neither."""
+    sent = entry(AGENT, name="Rita") | {"sender_subject": None, "sender_app_type": None}
+    there = [joined(key, "Rita", place=place) | {"participant_role": "Agent"} for place, key in enumerate(keys)]
+
+    with run_model("conversation_entries", inputs(sent, *there), {}) as rows:
+        assert rows.read_all()["sender_subject"].to_pylist() == [subject]
+
+
 def test_an_entry_is_of_the_session_that_it_names() -> None:
     """Also where that session began before the lake, and another one of the conversation goes on."""
     began_earlier, going_on = "0MwAA0000000001AAA", "0MwAA0000000002AAA"
