@@ -124,13 +124,18 @@ _ENOUGH_ALONE = 4_096
 """Rows of one batch that do not wait for others: to put them together would copy them."""
 
 
+_MAPPING_BYTES = 32 * 2**20
+"""A mapping is memory of this process for as long as one of its batches is held: one alone would be a whole day's."""
+
+
 class _Spool:
     """Batches of many days in one file, each found again by its day."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._file = folder / "days"
         self._schema = schema
-        self._places: dict[str, list[int]] = {}
+        self._places: dict[str, list[list[int]]] = {}  # of each day, those that are mapped into memory together
+        self._mapped: dict[str, int] = {}
         self._count = 0
         self._sink: pa.OSFile | None = None
         self._writer: pa.ipc.RecordBatchFileWriter | None = None
@@ -142,7 +147,12 @@ class _Spool:
             self._writer = pa.ipc.new_file(self._sink, self._schema)
         for batch in batches:
             self._writer.write_batch(batch)
-            self._places.setdefault(day, []).append(self._count)
+            mappings = self._places.setdefault(day, [[]])
+            if self._mapped.get(day, 0) >= _MAPPING_BYTES:
+                mappings.append([])
+                self._mapped[day] = 0
+            mappings[-1].append(self._count)
+            self._mapped[day] = self._mapped.get(day, 0) + batch.nbytes
             self._count += 1
 
     def finish(self) -> None:
@@ -151,8 +161,7 @@ class _Spool:
         self.close()
 
     def read(self, day: str) -> Iterator[pa.RecordBatch]:
-        places = self._places.get(day)
-        if places:
+        for places in self._places.get(day, []):
             with closing(pa.memory_map(str(self._file))) as source, pa.ipc.open_file(source) as reader:
                 for place in places:
                     yield reader.get_batch(place)

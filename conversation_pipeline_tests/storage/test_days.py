@@ -203,6 +203,21 @@ def test_memory_does_not_grow_with_the_days(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] + 24 * 2**20 < 160 * 2**20
 
 
+def test_a_day_that_is_mapped_in_parts_comes_back_whole(tmp_path: Path) -> None:
+    """70 MB of one day, twice what is mapped at once: all rows, in the order in which they came."""
+    some = [
+        [on_day(number, number) | {"text": "x" * 80_000} for number in range(at, at + 25)] for at in range(0, 900, 25)
+    ]
+    by_day = ByDay(ENTRIES, [DAY], memory=2**20, scratch=tmp_path / "scratch")
+    for rows in some:
+        by_day.add(pa.RecordBatch.from_pylist(rows, schema=ENTRIES.schema))
+    by_day.finish()
+
+    told = [row for batch in by_day.of(DAY) for row in batch.to_pylist()]
+
+    assert told == [row for rows in some for row in rows]
+
+
 KILLED = """
 import sys
 from conversation_pipeline.storage import Lake
