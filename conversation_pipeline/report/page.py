@@ -20,15 +20,22 @@ STATES = {
 }
 """States of a road's day, and their words in the legend."""
 
+STRIP_COLOURS = {"whole": "#2f8f5b", "open": "#8fcaa9", "lacking": "#d9541e", "unread": "#b5bcc6"}
+STRIP_LEGEND = "green: told whole; pale: not closed; orange: something missing; grey: not read yet"
+
 
 def render(figures: Figures) -> str:
     """The day's page as HTML: no scripts, no requests, light and dark."""
     return _templates().get_template("page.html.j2").render(figures=figures)
 
 
-def heat_map(heat: HeatMap) -> str:
-    """Days by roads as an SVG picture of its own."""
-    return _templates().get_template("heat_map.svg.j2").render(heat=heat, alone=True)
+def heat_strip(heat: HeatMap) -> str:
+    """
+    Days by roads as a small SVG picture of its own, whose colours stand out from light and dark alike.
+
+    Short, because Dagster's UI shows a text of 1,000 letters or more only to who clicks on it.
+    """
+    return _templates().get_template("heat_strip.svg.j2").render(heat=heat, colours=STRIP_COLOURS)
 
 
 def _breakable(name: str) -> Markup:

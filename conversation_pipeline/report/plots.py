@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 
 HOURS = range(24)
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
@@ -152,3 +153,15 @@ class HeatMap:
     @property
     def states(self) -> set[str]:
         return {cell.state for cells in self.roads.values() for cell in cells}
+
+    @property
+    def runs(self) -> Mapping[str, Sequence[tuple[int, int, int]]]:
+        """Days in a row that a road has the same state: row, first day and how many, by state."""
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        for row, cells in enumerate(self.roads.values()):
+            first = 0
+            for state, same in groupby(cells, key=lambda cell: cell.state):
+                length = len(list(same))
+                found.setdefault(state, []).append((row, first, length))
+                first += length
+        return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from conversation_pipeline.report import Figures, heat_map, render, words
+from conversation_pipeline.report import Figures, heat_strip, render, words
+from conversation_pipeline.report.page import STATES, STRIP_COLOURS
 from conversation_pipeline.report.plots import COUNTS, SECONDS, spark, ticks
 from conversation_pipeline_tests.report.days import NAME, everything, nothing
 
@@ -108,19 +110,23 @@ def test_the_page_is_the_same_for_the_same_figures() -> None:
     assert render(everything()) == render(everything())
 
 
-def test_the_picture_of_coverage_has_a_cell_for_each_day_and_road() -> None:
+def test_coverage_has_a_cell_for_each_day_and_road() -> None:
     """Its legend names the states that occur, and no others."""
-    picture = heat_map(everything().heat)
+    [section] = re.findall(r'<section id="coverage">(.*?)</section>', render(everything()), re.DOTALL)
 
-    assert len(re.findall(r"<title>", picture)) == 4 * 14
-    assert re.findall(r'<text class="day"[^>]*>([a-z ]+)</text>', picture) == [
-        "told whole",
-        "not closed",
-        "something missing",
-        "not read yet",
-        "not counted",
-    ]
-    assert 'xmlns="http://www.w3.org/2000/svg"' in picture
+    assert len(re.findall(r"<title>", section)) == 4 * 14
+    assert re.findall(r'<li><i class="swatch ([a-z]+)"></i>', section) == list(STATES)
+
+
+def test_the_small_picture_of_coverage_has_each_day_in_its_colour() -> None:
+    """Days in a row of the same state are one stroke, whose dashes they are."""
+    heat = everything().heat
+    drawn = re.findall(r"<path stroke='(#[0-9a-f]+)'[^>]* d='([^']+)'", heat_strip(heat))
+
+    days = {colour: sum((int(length) + 3) // 20 for length in re.findall(r"h(\d+)", path)) for colour, path in drawn}
+
+    states = Counter(cell.state for cells in heat.roads.values() for cell in cells if cell.state != "none")
+    assert days == {STRIP_COLOURS[state]: count for state, count in states.items()}
 
 
 @pytest.mark.parametrize(

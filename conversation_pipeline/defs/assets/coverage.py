@@ -21,7 +21,7 @@ from conversation_pipeline.extract.archive import ARCHIVE
 from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
 from conversation_pipeline.extract.entry_roads import CONNECT, CONVERSATION_DATA
 from conversation_pipeline.extract.windows import Window
-from conversation_pipeline.report import heat_map
+from conversation_pipeline.report import STRIP_LEGEND, heat_strip
 from conversation_pipeline.report.figures import heat_of, last_days
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.conversations import (
@@ -157,9 +157,9 @@ def picture(lake: Lake, day: str) -> dg.MetadataValue[Any]:
     """The last days by roads, as the UI shows it: an SVG within the text."""
     until = date.fromisoformat(day)
     days = [one.isoformat() for one in last_days(until)]
-    drawn = heat_map(heat_of(until, lake.dataset(ROAD_COVERAGE, days).to_table().to_pylist()))
+    drawn = heat_strip(heat_of(until, lake.dataset(ROAD_COVERAGE, days).to_table().to_pylist()))
     encoded = base64.b64encode(drawn.encode()).decode()
-    return dg.MetadataValue.md(f"![coverage by day and road](data:image/svg+xml;base64,{encoded})")
+    return dg.MetadataValue.md(f"![coverage](data:image/svg+xml;base64,{encoded})\n\n{STRIP_LEGEND}")
 
 
 @dataclass(frozen=True)
