@@ -47,7 +47,7 @@ def build_defs(
         sensors=[
             *sensors(datasets, days),
             erasures_upstream(),
-            *archives.sensors(loaded.roads, days),
+            *archives.sensors(loaded.roads),
             *data_cloud.sensors(loaded.roads, days),
             models_refresh(),
         ],

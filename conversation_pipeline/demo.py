@@ -148,7 +148,7 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
         project.enter(url)
         dropped(url, Path("archives"))
         console.print(f"Dagster opens at http://127.0.0.1:{port} on the demo's data. Stop with Ctrl-C.")
-        console.print("An export archive has arrived: Automation, archives_arrived and archive_days_landed pick it up.")
+        console.print("An export archive has arrived: Automation, archives_arrived and models_refresh pick it up.")
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         if not Path("workspace.yaml").is_file():
             command += ["-m", "conversation_pipeline.definitions"]

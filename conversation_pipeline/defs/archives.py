@@ -1,4 +1,4 @@
-"""Looks for export archives that have arrived, and for days that they changed. Both sensors start stopped."""
+"""Looks for export archives that have arrived. The sensor starts stopped."""
 
 import hashlib
 import json
@@ -11,11 +11,10 @@ import dagster as dg
 
 from conversation_pipeline.archives import ArchiveSet
 from conversation_pipeline.defs.assets.archives import PARTITIONS
-from conversation_pipeline.defs.days_landed import days_landed
 from conversation_pipeline.defs.landing.archive import arrived
 from conversation_pipeline.defs.live import UNDER_WAY
 from conversation_pipeline.extract.archive import ARCHIVE, parts_promised
-from conversation_pipeline.schemas.conversations import ENTRIES_ARCHIVE, TRANSCRIPT_ARCHIVES
+from conversation_pipeline.schemas.conversations import TRANSCRIPT_ARCHIVES
 from conversation_pipeline.settings import SettingsError
 from conversation_pipeline.storage import StorageError
 from conversation_pipeline.storage.store import Store
@@ -30,16 +29,9 @@ _AGAIN_AFTER = (timedelta(minutes=5), timedelta(hours=1))
 _LANDING = {"conversation_pipeline/landing": TRANSCRIPT_ARCHIVES.name}
 
 
-def sensors(roads: Iterable[str], daily: dg.DailyPartitionsDefinition) -> list[dg.SensorDefinition]:
+def sensors(roads: Iterable[str]) -> list[dg.SensorDefinition]:
     """None where the road is not in use."""
-    return (
-        [
-            archives_arrived(),
-            days_landed("archive_days_landed", ENTRIES_ARCHIVE, "an archive", daily),
-        ]
-        if ARCHIVE in roads
-        else []
-    )
+    return [archives_arrived()] if ARCHIVE in roads else []
 
 
 def archives_arrived() -> dg.SensorDefinition:

@@ -1,4 +1,4 @@
-"""Asks Data Cloud for days that have ended, again until their counts stand still. The sensors start stopped."""
+"""Asks Data Cloud for days that have ended, again until their counts stand still. The sensor starts stopped."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from conversation_pipeline.defs.days_landed import days_landed
 from conversation_pipeline.defs.landing.data_cloud import (
     DataCloudLanding,
     asked_from,
@@ -39,9 +38,7 @@ load."""
 
 def sensors(roads: Iterable[str], daily: dg.DailyPartitionsDefinition) -> list[dg.SensorDefinition]:
     """None where the road is not in use."""
-    if ROAD not in roads:
-        return []
-    return [data_cloud_days(daily), days_landed("data_cloud_days_landed", ENTRIES_DATA_CLOUD, "Data Cloud", daily)]
+    return [data_cloud_days(daily)] if ROAD in roads else []
 
 
 def data_cloud_days(daily: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:

@@ -3,7 +3,7 @@ Models are made again for the days whose inputs changed, and for no others.
 
 What counts is content: a landing that finds the file as it would write it says ``changed: false`` and asks for nothing.
 So a change goes down the chain as far as it changes anything, a look at a time: entries of the roads, their union,
-messages, transcripts, figures of sessions, and what is summed by day.
+messages, transcripts, figures of sessions, what is summed by day, and the warehouse.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,9 @@ import dagster as dg
 from conversation_pipeline.schemas.dataset import Group
 from conversation_pipeline.schemas.messaging import MESSAGING_CHANNELS
 from conversation_pipeline.schemas.people import QUEUES, USERS
+
+WAREHOUSE = "warehouse"
+"""The asset, and its group."""
 
 SNAPSHOTS = (MESSAGING_CHANNELS.name, USERS.name, QUEUES.name)
 """Names of today: they make no day of the past due."""
@@ -89,11 +92,11 @@ def _due(happened: Any) -> dg.AutomationCondition[Any]:
 def models_refresh() -> dg.SensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "models_refresh",
-        target=dg.AssetSelection.groups(Group.CONVERSATIONS.value, Group.MARTS.value),
+        target=dg.AssetSelection.groups(Group.CONVERSATIONS.value, Group.MARTS.value, WAREHOUSE),
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
         use_user_code_server=True,
         description="Every minute: which days' entries, sessions, calls, metrics or work changed since their models "
-        "were made (conversation_entries, messages, transcripts, figures); requests just those. A landing that changed "
-        "nothing requests nothing.",
+        "were made (conversation_entries, messages, transcripts, figures); requests just those, and the warehouse. A "
+        "landing that changed nothing requests nothing.",
     )

@@ -34,6 +34,7 @@ from conversation_pipeline.simulator.exports.drop import dropped
 from conversation_pipeline.storage.store import Store
 from conversation_pipeline_tests.archives.conftest import NOON, entry, table, uid, zipped
 from conversation_pipeline_tests.conftest import FIRST_DAY, NOW, QUIET, SPINE, Control, Project, project_for
+from conversation_pipeline_tests.pipeline.looks import Looks
 
 DAY = "2025-11-18"  # of the entries that the tests of archives make by hand
 ASSET = TRANSCRIPT_ARCHIVES.name
@@ -547,22 +548,27 @@ def test_days_before_the_start_are_told(drop: Drop) -> None:
     """They are in the lake, but no partition unites them."""
     drop.project.environment["CONVERSATION_START_DATE"] = "2025-11-19"
 
+    looks = Looks(drop.project.instance, drop.project.definitions())
+    looks.requested()
+
     told = drop.land(drop.archive("2026-01-10", [entry(1)]))
 
     assert (told["days"], told["days_before_start"], len(drop.rows())) == (1, 1, 1)
-    assert drop.tick("archive_days_landed").run_requests in ([], None)
+    assert not looks.requested()
 
 
 def test_changed_days_are_requested_once(drop: Drop) -> None:
-    """What is made of entries is asked for from the days on which sessions that reach into them began."""
-    drop.land(drop.archive("2026-01-10", [entry(1)]))
+    """The sensor on models unites them; the same archive once more changes nothing."""
+    looks = Looks(drop.project.instance, drop.project.definitions())
+    looks.requested()
+    name = drop.archive("2026-01-10", [entry(1)])
+    drop.land(name)
 
-    first, second = drop.tick("archive_days_landed"), drop.tick("archive_days_landed")
+    first = looks.requested()
+    drop.land(name)
 
-    [request] = first.run_requests
-    days = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
-    assert days == ["2025-11-11", DAY]
-    assert not second.run_requests
+    assert DAY in first["conversation_entries"]
+    assert not looks.requested()
 
 
 @pytest.mark.parametrize(("age", "passed"), [(29, True), (31, False)])

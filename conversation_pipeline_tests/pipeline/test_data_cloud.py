@@ -27,6 +27,7 @@ from conversation_pipeline.schemas.conversations import (
 from conversation_pipeline.schemas.erasures import ERASURES
 from conversation_pipeline.storage import Staging
 from conversation_pipeline_tests.conftest import IMPATIENT, NOW, QUIET, Control, Project, failure, project_for
+from conversation_pipeline_tests.pipeline.looks import Looks
 from conversation_pipeline_tests.pipeline.processes import killed
 
 DAYS = ("2026-11-10", "2026-11-11", "2026-11-12")
@@ -407,14 +408,16 @@ def test_a_road_that_is_not_there_is_told_by_the_tick(daemon: Daemon, cloud: _Cl
 
 
 def test_what_is_made_of_entries_is_requested_for_days_that_changed(project: Project) -> None:
-    """The sensor beside it unites what came, once."""
+    """The sensor on models unites what came, once; a day that was not asked for yet asks for nothing."""
+    looks = Looks(project.instance, project.definitions())
+    looks.requested()
     run(project, DAYS[0], TODAY)
-    sensor = project.definitions().get_sensor_def("data_cloud_days_landed")
-    with dg.build_sensor_context(instance=project.instance, definitions=project.definitions()) as context:
-        [request] = sensor.evaluate_tick(context).run_requests
 
-    assert "conversation_entries" in {key.to_user_string() for key in request.asset_selection}
-    assert request.tags["dagster/asset_partition_range_end"] == DAYS[-1]
+    requested = looks.requested()
+
+    assert set(DAYS) <= requested["conversation_entries"]
+    assert requested["entry_conflicts"] == set(DAYS)
+    assert not looks.requested()
 
 
 # What goes wrong

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from conversation_pipeline.definitions import build_defs
-from conversation_pipeline.settings import Settings, SettingsError
+from conversation_pipeline.settings import ROADS, Settings
 from conversation_pipeline_tests.conftest import FIRST_DAY, SPINE, Control, Project
+from conversation_pipeline_tests.pipeline.looks import Looks
 
 DAY = "2024-03-20"
 """Long past: not only the newest day is looked at."""
 
-MODELS = (
-    *("conversation_entries", "entry_conflicts", "messages", "transcripts"),
-    *("session_kpis", "agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis"),
-)
 
-
-def no_settings() -> Settings:
-    raise SettingsError("nothing is set: the days begin long ago")
+def of_all_roads() -> Settings:
+    return Settings.model_construct(conversation_roads=",".join(ROADS))
 
 
 def week(first: int, last: int) -> set[str]:
@@ -32,34 +26,9 @@ def week(first: int, last: int) -> set[str]:
     return {(date.fromisoformat(DAY) + timedelta(days=offset)).isoformat() for offset in range(first, last + 1)}
 
 
-@dataclass
-class Looks:
-    """What the sensor would request, look after look."""
-
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
-    definitions: dg.Definitions = field(default_factory=lambda: build_defs(no_settings))
-    cursor: Any = None
-
-    def landed(self, name: str, day: str | None = DAY, *, changed: bool = True) -> None:
-        """A landing as its receipt tells of it."""
-        event = dg.AssetMaterialization(name, partition=day, metadata={"changed": changed})
-        self.instance.report_runless_asset_event(event)
-
-    def requested(self) -> dict[str, set[str]]:
-        """The days that the next look requests, by model."""
-        sensor = self.definitions.get_sensor_def("models_refresh")
-        assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
-        result = dg.evaluate_automation_conditions(
-            self.definitions, self.instance, asset_selection=sensor.asset_selection, cursor=self.cursor
-        )
-        self.cursor = result.cursor
-        days = {name: result.get_requested_partitions(dg.AssetKey(name)) for name in MODELS}
-        return {name: {str(day) for day in found} for name, found in days.items() if found}
-
-
 @pytest.fixture
 def looks() -> Iterator[Looks]:
-    looks = Looks()
+    looks = Looks(dg.DagsterInstance.ephemeral(), build_defs(of_all_roads))
     assert not looks.requested()
     yield looks
     looks.instance.dispose()
@@ -68,6 +37,8 @@ def looks() -> Iterator[Looks]:
 CHAIN: dict[str, dict[str, set[str]]] = {
     # Titles of choices are looked up on the day before, too.
     "entries_conversation_data": {"conversation_entries": week(0, 1), "entry_conflicts": week(0, 0)},
+    "entries_data_cloud": {"conversation_entries": week(0, 1), "entry_conflicts": week(0, 0)},
+    "entries_archive": {"conversation_entries": week(0, 1), "entry_conflicts": week(0, 0)},
     "conversation_entries": {"messages": week(0, 0), "session_kpis": week(-7, 0)},
     "messages": {"transcripts": week(-7, 0)},
     "session_kpis": {name: week(0, 0) for name in ("agent_daily_kpis", "queue_daily_kpis", "channel_daily_kpis")},
@@ -87,7 +58,7 @@ CHAIN: dict[str, dict[str, set[str]]] = {
 @pytest.mark.parametrize("changed", CHAIN)
 def test_a_change_asks_for_the_days_that_read_it(looks: Looks, changed: str) -> None:
     """For each link of the chain, by its own days; what follows from there is asked for once that has changed."""
-    looks.landed(changed)
+    looks.landed(changed, DAY)
 
     assert looks.requested() == CHAIN[changed]
 
@@ -95,22 +66,22 @@ def test_a_change_asks_for_the_days_that_read_it(looks: Looks, changed: str) -> 
 @pytest.mark.parametrize("landed", CHAIN)
 def test_a_landing_that_changed_nothing_asks_for_nothing(looks: Looks, landed: str) -> None:
     """The file was there as it would have been written."""
-    looks.landed(landed, changed=False)
+    looks.landed(landed, DAY, changed=False)
 
     assert not looks.requested()
 
 
 def test_a_change_that_is_landed_again_is_still_a_change(looks: Looks) -> None:
     """Between two looks: the first landing changed the day, the second found it so."""
-    looks.landed("messages")
-    looks.landed("messages", changed=False)
+    looks.landed("messages", DAY)
+    looks.landed("messages", DAY, changed=False)
 
     assert looks.requested() == CHAIN["messages"]
 
 
 def test_a_request_is_made_once(looks: Looks) -> None:
     """The next look finds nothing new."""
-    looks.landed("messages")
+    looks.landed("messages", DAY)
     looks.requested()
 
     assert not looks.requested()
@@ -118,11 +89,28 @@ def test_a_request_is_made_once(looks: Looks) -> None:
 
 def test_what_the_same_run_has_made_is_not_asked_for(looks: Looks) -> None:
     """Of a night's run, which makes inputs and models."""
-    looks.landed("messages")
+    looks.landed("messages", DAY)
     for day in week(-7, 0):
         looks.landed("transcripts", day)
 
     assert not looks.requested()
+
+
+@pytest.mark.parametrize("landed", ["voice_call_recordings", "messages"])
+def test_the_warehouse_is_landed_when_anything_has_changed(looks: Looks, landed: str) -> None:
+    """Of what no model reads, too."""
+    looks.landed(landed, DAY)
+    looks.requested()
+
+    assert looks.warehouse
+
+
+def test_the_warehouse_is_not_landed_for_nothing(looks: Looks) -> None:
+    """A landing copies its file."""
+    looks.landed("messages", DAY, changed=False)
+    looks.requested()
+
+    assert not looks.warehouse
 
 
 @pytest.mark.parametrize("snapshot", ["users", "queues", "messaging_channels"])
@@ -149,6 +137,6 @@ def test_landings_tell_whether_they_changed_anything(project: Project, control: 
 
 def test_the_sensor_starts_stopped() -> None:
     """A user switches on what the org allows."""
-    sensor = build_defs(no_settings).get_sensor_def("models_refresh")
+    sensor = build_defs(of_all_roads).get_sensor_def("models_refresh")
 
     assert sensor.default_status is dg.DefaultSensorStatus.STOPPED

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import OWNERS
+from conversation_pipeline.defs.refresh import WAREHOUSE, refreshed_with_its_inputs
 from conversation_pipeline.defs.reporting import told
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
@@ -14,13 +15,14 @@ from conversation_pipeline.storage.warehouse import Warehouse
 
 def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     @dg.asset(
-        name="warehouse",
+        name=WAREHOUSE,
         description="All datasets as tables of one DuckDB file, replaced in one act: open readers keep what they see.",
-        group_name="warehouse",
+        group_name=WAREHOUSE,
         owners=OWNERS,
         kinds={"duckdb"},
         deps=sorted(key for asset in landed for key in asset.keys),
-        pool="warehouse",
+        pool=WAREHOUSE,
+        automation_condition=refreshed_with_its_inputs(),
     )
     def warehouse_asset(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], warehouse: dg.ResourceParam[Warehouse]
