@@ -11,6 +11,10 @@ class PublishError(StorageError):
     """A partition was not published; the one that was there before, if any, still is."""
 
 
+class Overtaken(PublishError):
+    """The rows were made of a file that another run has replaced meanwhile."""
+
+
 class StagingError(StorageError):
     """A staged record cannot be used."""
 

@@ -28,7 +28,7 @@ from filelock import FileLock
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage.days import ByDay
-from conversation_pipeline.storage.errors import PublishError, StorageError
+from conversation_pipeline.storage.errors import Overtaken, PublishError, StorageError
 from conversation_pipeline.storage.parquet import Dictionaries, PartitionWriter
 from conversation_pipeline.storage.partitions import day_folder
 from conversation_pipeline.storage.rows import first_of_key, fitted
@@ -138,8 +138,9 @@ class Lake:
             dictionaries: Shared by whoever replaces several partitions one after another.
 
         Raises:
+            Overtaken: Another file than ``over`` is in place.
             PublishError: The rows do not fit the dataset, repeat a key, or are not as many as promised; or
-                the disk is full, or another file is in place. The old partition, if any, is still in place.
+                the disk is full. The old partition, if any, is still in place.
         """
         place = _Place(dataset, partition)
         self._store.sweep(place.folder, datetime.now(UTC))
@@ -176,6 +177,7 @@ class Lake:
         road: str | None = None,
         promised: int | None = None,
         provenance: Mapping[str, str] | None = None,
+        over: Mapping[str, Receipt | None] | None = None,
     ) -> dict[str, Receipt]:
         """
         Replace the partitions of some days by one stream of rows, each row in the partition of its day.
@@ -192,11 +194,13 @@ class Lake:
             promised: Rows that the service said there are on all these days together; other counts are not
                 published.
             provenance: What else to keep in each day's receipt.
+            over: Of some days the files that were there when the rows were asked for; see ``replace``.
 
         Returns:
             The receipt of each day.
 
         Raises:
+            Overtaken: A day's file is not that of ``over``. Days before it are published.
             PublishError: As ``replace``, or a row is of none of these days. What was there is still in place.
         """
         places = {day: _Place(dataset, day) for day in sorted(set(days))}
@@ -227,7 +231,7 @@ class Lake:
             receipts = {}
             for day, place in places.items():
                 with _told(place):
-                    receipts[day] = self._publish(place, drafts[day], footers[day])
+                    receipts[day] = self._publish(place, drafts[day], footers[day], (over or {}).get(day, ...))
             return receipts
 
     def receipt(self, dataset: Dataset, partition: str | None) -> Receipt | None:
@@ -314,11 +318,11 @@ class Lake:
         """Put a written draft in place, unless the same content is there, of which the same is to be told."""
         at(KillPoint.PARTITION_WRITTEN)
         there = self._published(place)
-        if not isinstance(over, EllipsisType) and _content(there) != _content(over):
-            raise PublishError("another run has replaced the file meanwhile; run the partition again")
         changed = there is None or there.content_hash != footer["content_hash"]
         if there is not None and not changed and _deciding(there.provenance) == _deciding(footer["provenance"]):
             return there
+        if not isinstance(over, EllipsisType) and _content(there) != _content(over):
+            raise Overtaken("another run has replaced the file meanwhile; run the partition again")
         draft.sync()
         at(KillPoint.PARTITION_SYNCED)
         size = draft.path.stat().st_size
@@ -423,7 +427,7 @@ def _told(place: _Place | _Run) -> Iterator[None]:
     try:
         yield
     except PublishError as error:
-        raise PublishError(f"{place} was not published, what was there stays: {error}") from error.__cause__
+        raise type(error)(f"{place} was not published, what was there stays: {error}") from error.__cause__
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise

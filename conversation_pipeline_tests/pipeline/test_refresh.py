@@ -22,13 +22,25 @@ from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.defs.sensors import look
 from conversation_pipeline.schemas.messaging import MESSAGING_DELIVERY_ERRORS
 from conversation_pipeline.simulator import Simulator
-from conversation_pipeline.storage import Lake, Staging
+from conversation_pipeline.storage import Lake, Staged, Staging
 from conversation_pipeline_tests.conftest import FIRST_DAY, IMPATIENT, NOW, Control, Project, project_for
 
 DATASET = MESSAGING_DELIVERY_ERRORS
 DAY = FIRST_DAY.isoformat()
 UNFILTERABLE = {"filterable": False}
 ROWS = 450  # more than two pages of 200: a refresh is cheaper than a full pull
+
+
+class SlowStaging(Staging):
+    """Before the first answer is read back something happens, once."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def read(self, staged: Staged) -> bytes:
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens()
+        return super().read(staged)
 
 
 @dataclass
@@ -42,10 +54,12 @@ class Reader:
     def lake(self) -> Lake:
         return Lake(str(self.folder / "lake"))
 
-    def land(self, *, full: bool = False) -> dict[str, Any]:
+    def land(self, *, full: bool = False, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
+        """Lands the day; when all of it has been asked for and none of it is published, something happens meanwhile."""
         with closing(Org(self.project.settings(), IMPATIENT)) as org:
             org.query.rows_a_page = 200
-            staging = Staging(str(self.folder / "staging"))
+            staging = SlowStaging(str(self.folder / "staging"))
+            staging.meanwhile = meanwhile
             landing = Landing(DATASET, org, self.lake, staging, "test", logging.getLogger(__name__), full)
             return dict(land_days(landing, [DAY]))[DAY]
 
@@ -193,6 +207,23 @@ def test_a_day_whose_run_failed_is_requested_again(world: World, tmp_path: Path)
     done, _ = reader.look(requested, landed=set)
 
     assert (again, done) == ({DAY}, set())
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["pull", "refresh"])
+def test_a_run_that_lands_late_does_not_undo_a_newer_one(full: bool, world: World, tmp_path: Path) -> None:
+    """Two runs read the same day side by side; the one that asked first is the last to publish."""
+    ids, reader = world.restart(), world.reader(tmp_path)
+    reader.land()
+    world.later(hours=1)
+
+    def another_run() -> None:
+        world.control.post("records", update=[{"Id": ids[0], "FailureReason": "since the slow one asked"}])
+        world.later(minutes=1)
+        reader.land()
+
+    reader.land(full=full, meanwhile=another_run)
+
+    assert [row["failure_reason"] for row in reader.rows() if row["id"] == ids[0]] == ["since the slow one asked"]
 
 
 def test_a_resumed_pull_tells_when_it_was_begun(world: World, tmp_path: Path) -> None:

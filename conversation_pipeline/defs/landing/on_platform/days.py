@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from conversation_pipeline.defs.landing.on_platform.landing import Landing
-from conversation_pipeline.defs.landing.on_platform.publishing import land_nothing
+from conversation_pipeline.defs.landing.on_platform.publishing import land_nothing, newest
 from conversation_pipeline.defs.landing.on_platform.pull import pull_days, pull_snapshot
 from conversation_pipeline.defs.landing.on_platform.refresh import refresh_day
 from conversation_pipeline.defs.reporting import Metadata
@@ -29,7 +30,7 @@ def land_days(landing: Landing, days: Sequence[str]) -> Iterator[tuple[str, Meta
         return
     left = []
     for day in days:
-        refreshed = None if landing.full else refresh_day(landing, selection, day)
+        refreshed = None if landing.full else newest(landing, partial(refresh_day, landing, selection, day))
         if refreshed is None:
             left.append(day)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,17 +17,46 @@ from conversation_pipeline.extract.on_platform import Selection
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.errors import ObjectUnavailable
 from conversation_pipeline.salesforce.transport import Meter
-from conversation_pipeline.storage import Pull, Receipt
+from conversation_pipeline.storage import Overtaken, Pull, Receipt
 
 Receipts = dict[str | None, Receipt]
 """By day; of a snapshot, one by ``None``."""
 
+Before = Mapping[str, Receipt | None]
+"""By day, what its file said before anything was asked for."""
 
-def publish(landing: Landing, selection: Selection, days: Sequence[str] | None, rows: Rows) -> Receipts:
+_TRIES = 4
+
+T = TypeVar("T")
+
+
+def newest(landing: Landing, land: Callable[[], T]) -> T:
+    """
+    What landing something comes to. Of runs that read the same days side by side, one that is overtaken reads again:
+    so what is published last was asked for last.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return land()
+        except Overtaken as error:
+            landing.log.info(f"{error}: that is done now")
+    return land()
+
+
+def publish(
+    landing: Landing, selection: Selection, days: Sequence[str] | None, rows: Rows, over: Before | None = None
+) -> Receipts:
     """
     Rows of a run of days, or of a snapshot, into the lake.
 
     What their receipts say of where they came from is what the next refresh begins with.
+
+    Args:
+        over: The days' files when the rows were asked for; over others, of runs that read them later, nothing is
+            published.
+
+    Raises:
+        Overtaken: A run beside this one has published a day since.
     """
     told = {"asked_at": rows.asked_at.isoformat(), "selection": columns(selection)}
     if landing.dataset.name in SWEPT:
@@ -35,7 +65,8 @@ def publish(landing: Landing, selection: Selection, days: Sequence[str] | None, 
     origin: dict[str, Any] = {"run_id": landing.run_id, "road": rows.road, "provenance": told}
     if days is None:
         return {None: landing.lake.replace(landing.dataset, None, batches, promised=rows.promised, **origin)}
-    return dict(landing.lake.replace_days(landing.dataset, days, batches, promised=rows.promised, **origin).items())
+    origin |= {"promised": rows.promised, "over": over}
+    return dict(landing.lake.replace_days(landing.dataset, days, batches, **origin).items())
 
 
 def land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) -> Metadata:
@@ -49,7 +80,14 @@ def land_nothing(landing: Landing, day: str | None, error: ObjectUnavailable) ->
     return receipt_metadata(receipt)
 
 
-def close(landing: Landing, pull: Pull) -> None:
+@contextmanager
+def ending(landing: Landing, pull: Pull) -> Iterator[None]:
+    """Ends a pull once what it brought is published, or of no use because a run beside it has published later rows."""
+    try:
+        yield
+    except Overtaken:
+        landing.staging.close_pull(pull)
+        raise
     landing.staging.close_pull(pull)
     at(KillPoint.PULL_CLOSED)
 

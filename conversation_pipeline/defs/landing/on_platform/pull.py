@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from conversation_pipeline.defs.landing.on_platform import paging
 from conversation_pipeline.defs.landing.on_platform.landing import Landing, Rows
-from conversation_pipeline.defs.landing.on_platform.publishing import Receipts, close, metadata, publish
+from conversation_pipeline.defs.landing.on_platform.publishing import Receipts, ending, metadata, newest, publish
 from conversation_pipeline.defs.landing.pulls import open_pull
 from conversation_pipeline.defs.reporting import Metadata
 from conversation_pipeline.extract import bulk
@@ -23,7 +23,7 @@ from conversation_pipeline.storage.notes import Notes
 
 def pull_days(landing: Landing, selection: Selection, days: Sequence[str]) -> dict[str, Metadata]:
     """An unbroken run of days, as a whole; what it cost stands in the metadata of the first."""
-    receipts, rows, used = _pulled(landing, selection, days)
+    receipts, rows, used = newest(landing, lambda: _pulled(landing, selection, days))
     spent = [used, *[Meter() for _ in days[1:]]]
     return {day: metadata(receipts[day], rows, cost) for day, cost in zip(days, spent, strict=True)}
 
@@ -37,15 +37,16 @@ def pull_snapshot(landing: Landing, selection: Selection) -> Metadata:
 def _pulled(landing: Landing, selection: Selection, days: Sequence[str] | None) -> tuple[Receipts, Rows, Meter]:
     org = landing.org
     with org.meter.measured() as used:
+        before = {day: landing.lake.receipt(landing.dataset, day) for day in days or ()}
         now = org.query.server_time()
         pull = open_pull(landing.staging, landing.dataset.name, days[0] if days else now.date().isoformat(), now)
-        try:
-            rows = _by_rest(landing, selection, pull, days, most=org.bulk_from_rows)
-        except (paging.BetterInBulk, QueryTooLong, WindowTooLarge):
-            receipts, rows = _in_bulk(landing, selection, pull, days)
-        else:
-            receipts = publish(landing, selection, days, rows)
-        close(landing, pull)
+        with ending(landing, pull):
+            try:
+                rows = _by_rest(landing, selection, pull, days, most=org.bulk_from_rows)
+            except (paging.BetterInBulk, QueryTooLong, WindowTooLarge):
+                receipts, rows = _in_bulk(landing, selection, pull, days)
+            else:
+                receipts = publish(landing, selection, days, rows, before)
     return receipts, rows, used
 
 

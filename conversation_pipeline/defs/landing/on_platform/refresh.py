@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from conversation_pipeline.defs import sweep
 from conversation_pipeline.defs.landing.on_platform import paging
 from conversation_pipeline.defs.landing.on_platform.landing import Landing, Rows
-from conversation_pipeline.defs.landing.on_platform.publishing import close, columns, metadata, publish
+from conversation_pipeline.defs.landing.on_platform.publishing import columns, ending, metadata, publish
 from conversation_pipeline.defs.landing.pulls import open_pull
 from conversation_pipeline.defs.reporting import Metadata
 from conversation_pipeline.extract.changes import OVERLAP
@@ -45,8 +45,8 @@ def refresh_day(landing: Landing, selection: Selection, day: str) -> Metadata | 
         if rows is None:
             landing.staging.close_pull(pull)
             return None
-        receipts = publish(landing, selection, [day], rows)
-        close(landing, pull)
+        with ending(landing, pull):
+            receipts = publish(landing, selection, [day], rows, {day: there})
     return metadata(receipts[day], rows, used)
 
 
