@@ -174,7 +174,7 @@ def _roads(plan: Backfill) -> Table:
         "",
         "Road",
         "Conversation\ndays",
-        "Already\nstaged",
+        "Already\nread",
         "Left\nto read",
         "Requests\nleft",
         "Bytes to\nreceive",

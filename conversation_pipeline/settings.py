@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     conversation_lake: str = Field("data/lake", description="Where Parquet lives: a folder, or s3://, gs://, az://.")
     conversation_staging: str = Field("data/staging", description="Where raw answers are kept.")
     conversation_staging_days: int = Field(
-        30, ge=1, description="Days that raw answers are kept: so long, reading a settled day again asks for nothing."
+        30, ge=1, description="Days that raw answers are kept: so long, days are typed anew without one request."
     )
     conversation_warehouse: Path = Field(Path("data/warehouse.duckdb"), description="DuckDB file that people open.")
     conversation_archives: str = Field(

@@ -41,7 +41,7 @@ class RoadForecast:
 
     Attributes:
         listed: Conversation days of the work lists in the lake.
-        stand: Those of them whose readings are staged and stand.
+        stand: Those of them that were read and stand.
         waiting: Those whose calls have not settled.
         expected: Conversation days of the other days, as the org counts them.
         work: What is to be asked.
@@ -87,7 +87,7 @@ def forecast(
         listed, readings = [day for day in run if day in known], _of_run(staged, run)
         plan = plan_entries(landing, listed, now, readings)
         missing = plan_entries(landing, [day for day in listed if day not in landed], now, readings)
-        stand += len(plan.held)
+        stand += len(plan.held) + len(plan.landed)
         waiting += plan.postponed
         of_landed_days += len(plan.requests) - len(missing.requests)
         runs.append(len(plan.requests) + sum(expected.get(day, 0) for day in run))

@@ -22,7 +22,7 @@ from conversation_pipeline.storage import Receipt, StorageError
 
 Metadata = dict[str, Any]
 
-_SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 _MATERIALIZATIONS_LOOKED_AT = 20
 
 
@@ -178,7 +178,7 @@ def column_schema(dataset: Dataset) -> dg.TableSchema:
 
 
 @contextmanager
-def told_while(log: logging.Logger, line: Callable[[], str], seconds: float = _SECONDS_BETWEEN_LINES) -> Iterator[None]:
+def told_while(log: logging.Logger, line: Callable[[], str], seconds: float = SECONDS_BETWEEN_LINES) -> Iterator[None]:
     """A line every so many seconds for as long as the block goes on, also while it waits for one thing."""
     over = threading.Event()
 
@@ -198,14 +198,14 @@ def told_while(log: logging.Logger, line: Callable[[], str], seconds: float = _S
 @dataclass
 class Progress:
     """
-    One line every ten seconds: how many of how many, the rate, the share of the allowance used, the time left.
+    How far a reading is: how many of how many, the rate, the share of the allowance used, the time left.
 
     Attributes:
         meter: Counts the requests.
         allowance: Requests that could be sent in ``window`` seconds.
+        done: Of ``total``; whoever reads counts it up.
     """
 
-    log: logging.Logger
     what: str
     total: int
     meter: Meter
@@ -213,7 +213,6 @@ class Progress:
     window: float
     done: int = 0
     _began: float = field(default_factory=time.monotonic)
-    _told: float = field(default_factory=time.monotonic)
     _requests: int = 0
 
     def __post_init__(self) -> None:
@@ -233,14 +232,11 @@ class Progress:
         windows = max(time.monotonic() - self._began, self.window) / self.window
         return self.requests / (self.allowance * windows)
 
-    def step(self) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN_LINES:
-            self._told = now
-            rate = self.done / (now - self._began)
-            left = (self.total - self.done) / rate
-            self.log.info(
-                f"{self.what}: {self.done:,} of {self.total:,}, {rate * 60:,.0f} a minute, "
-                f"{self.share_of_allowance:.0%} of the allowance, {left / 60:,.1f} minutes left"
-            )
+    def line(self) -> str:
+        """For people; also while everything waits for an allowance."""
+        rate = self.done / max(time.monotonic() - self._began, 0.001)
+        left = f"{(self.total - self.done) / rate / 60:,.1f} minutes left" if rate else "none has come yet"
+        return (
+            f"{self.what}: {self.done:,} of {self.total:,}, {rate * 60:,.0f} a minute, "
+            f"{self.share_of_allowance:.0%} of the allowance, {left}"
+        )

@@ -1,5 +1,5 @@
 """
-What to ask an entry road for: the days' conversations, less what is staged and still stands.
+What to ask an entry road for: the days' conversations, less what is staged, or landed, and still stands.
 
 A conversation that was active on several days of a run is asked for once, over all of them. One whose day is still
 going on is asked for what came since its last reading; once the day has settled it is read as a whole.
@@ -95,12 +95,14 @@ class Plan(Generic[Ref]):
         requests: Readings to ask for, in the order of their days.
         held: Readings that serve a need as they are, by conversation and day, oldest first: one of the whole day, and
             those that went on from it.
+        landed: Needs, by conversation and day, that the lake's own rows serve: their readings are not kept any more.
         postponed: Conversations whose entries Salesforce has not stored yet.
     """
 
     requests: tuple[Request, ...]
     held: Mapping[tuple[str, str], tuple[Held[Ref], ...]]
     postponed: int
+    landed: frozenset[tuple[str, str]] = frozenset()
 
 
 def plan(
@@ -110,6 +112,7 @@ def plan(
     now: datetime,
     read_again_after: Sequence[timedelta] = (),
     resumed_from: Mapping[str, datetime] | None = None,
+    landed_at: Mapping[tuple[str, str], datetime] | None = None,
 ) -> Plan[Ref]:
     """
     Args:
@@ -117,6 +120,7 @@ def plan(
         now: The org's clock.
         read_again_after: See ``Need.due``.
         resumed_from: When an unfinished pull of a day began whose readings are still fresh, for the days that have one.
+        landed_at: By conversation and day, when what the lake holds of it was read, as far as that is known.
     """
     staged: dict[str, list[Held[Ref]]] = {}
     for reading in sorted(held, key=lambda reading: reading.fetched_at):
@@ -124,23 +128,29 @@ def plan(
     serving: dict[tuple[str, str], tuple[Held[Ref], ...]] = {}
     windows: dict[str, Window] = {}
     postponed = 0
+    landed: set[tuple[str, str]] = set()
+    known = landed_at or {}
     for need in needs:
         chain = _chain(staged.get(need.conversation_identifier, ()), need.window)
         due = need.due(now, read_again_after)
         resumed = (resumed_from or {}).get(need.day)
-        if chain and chain[-1].fetched_at >= (due if resumed is None else min(due, resumed)):
-            serving[need.conversation_identifier, need.day] = chain
+        stands_from = due if resumed is None else min(due, resumed)
+        place = need.conversation_identifier, need.day
+        if chain and chain[-1].fetched_at >= stands_from:
+            serving[place] = chain
+        elif place in known and known[place] >= stands_from:
+            landed.add(place)
         elif need.readable:
             window = _window(need, chain, now)
-            known = windows.get(need.conversation_identifier, window)
-            windows[need.conversation_identifier] = known.spanning(window)
+            other = windows.get(need.conversation_identifier, window)
+            windows[need.conversation_identifier] = other.spanning(window)
         else:
             postponed += 1
     requests = sorted(
         (Request(identifier, window) for identifier, window in windows.items()),
         key=lambda request: (request.window, request.conversation_identifier),
     )
-    return Plan(tuple(requests), serving, postponed)
+    return Plan(tuple(requests), serving, postponed, frozenset(landed))
 
 
 def _chain(readings: Sequence[Held[Ref]], day: Window) -> tuple[Held[Ref], ...]:

@@ -39,10 +39,15 @@ def held(fetched_at: datetime, *, window: Window | None = None, ref: str = "read
 
 
 def planned(
-    *needs: Need, having: Sequence[Held[str]] = (), now: datetime = NOW, resumed_from: datetime | None = None
+    *needs: Need,
+    having: Sequence[Held[str]] = (),
+    now: datetime = NOW,
+    resumed_from: datetime | None = None,
+    landed_at: datetime | None = None,
 ) -> Plan[str]:
     resumed = {DAY: resumed_from} if resumed_from else {}
-    return plan(needs, having, now=now, resumed_from=resumed)
+    landed = {("conversation", DAY): landed_at} if landed_at else {}
+    return plan(needs, having, now=now, resumed_from=resumed, landed_at=landed)
 
 
 def test_what_is_not_staged_is_asked_for() -> None:
@@ -65,6 +70,22 @@ def test_a_settled_and_unchanged_reading_stands() -> None:
 
     assert not found.requests
     assert [one.ref for one in found.held["conversation", DAY]] == ["reading"]
+
+
+def test_what_was_landed_since_it_settled_stands_without_its_reading() -> None:
+    """Raw answers are not kept for ever; what was read before the records last changed is asked for all the same."""
+    stands = planned(need(changed_at=EARLIER), landed_at=LATER)
+    changed = planned(need(changed_at=LATER), landed_at=LATER)
+
+    assert (stands.requests, stands.landed) == ((), {("conversation", DAY)})
+    assert (len(changed.requests), changed.landed) == (1, frozenset())
+
+
+def test_a_reading_is_preferred_to_what_was_landed() -> None:
+    """Rows are made of readings, as long as there are some."""
+    found = planned(need(changed_at=EARLIER), having=[held(LATER)], landed_at=LATER)
+
+    assert (len(found.held), found.landed) == (1, frozenset())
 
 
 def test_a_reading_of_an_open_day_is_asked_again() -> None:

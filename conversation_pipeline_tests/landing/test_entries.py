@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -81,3 +83,21 @@ def test_a_day_is_closed_once_all_of_it_was_read_after_settling(control: Control
     closed = land_entries(settled, pull_entries(settled, [TODAY]), TODAY)
 
     assert (open_still["closed"], closed["closed"]) == (False, True)
+
+
+def test_a_reading_tells_how_far_it_is_also_while_it_waits(
+    control: Control, at: At, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How many of how many, the rate, the share of the allowance, the time left; from the first second on."""
+    caplog.set_level(logging.INFO, "landing")
+    landing = replace(at(NOW), seconds_between_lines=0.02)
+    control.post("switches", network_delay_min_ms=100, network_delay_max_ms=100)
+
+    read = pull_entries(landing, [TODAY]).metadata["conversations_read"]
+
+    lines = [line for line in caplog.messages if " of the allowance, " in line]
+    line = rf"{ROAD.dataset.name}: (\d+) of {read}, [\d,]+ a minute, \d+% of the allowance, (.+)"
+    told = [found.groups() for found in map(re.compile(line).fullmatch, lines) if found]
+    assert len(told) == len(lines)
+    assert told[0] == ("0", "none has come yet")
+    assert re.fullmatch(r"[\d.,]+ minutes left", told[-1][1])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow.compute as pc
 import pytest
 
 from conversation_pipeline.defs.live import JOB, days_that_go_on
@@ -119,6 +121,67 @@ def test_a_refresh_costs_one_request_for_each_changed_conversation(live: Project
     refresh(live, YESTERDAY, YESTERDAY)
 
     assert sorted(asked_since(control, before)) == sorted(row["conversation_identifier"] for row in some)
+
+
+@pytest.fixture
+def swept(live: Project, control: Control) -> Project:
+    """Two days that were read once more a week after they settled; their raw answers have passed their retention."""
+    at(control, NOW + timedelta(days=10))
+    refresh(live, YESTERDAY, TODAY)
+    shutil.rmtree(live.environment["CONVERSATION_STAGING"])
+    return live
+
+
+def test_a_settled_day_costs_no_request_after_its_raw_answers_are_gone(swept: Project, control: Control) -> None:
+    """What the lake holds stands as it is, however many of its conversations have no entry on that day."""
+    before, rows = len(control.entry_requests()), swept.rows(ROAD, YESTERDAY)
+
+    refresh(swept, YESTERDAY, TODAY)
+
+    assert asked_since(control, before) == []
+    assert swept.rows(ROAD, YESTERDAY) == rows
+    assert swept.metadata(ROAD.name, YESTERDAY)["closed"] is True
+
+
+def test_changed_conversations_cost_a_request_each_after_the_raw_answers_are_gone(
+    swept: Project, control: Control
+) -> None:
+    """But for paging: how long a page may be has to be found out anew. The others keep their rows, and the next refresh
+    costs nothing again."""
+    before = len(control.entry_requests())
+    some = swept.rows(MESSAGING_SESSIONS, YESTERDAY).to_pylist()[:2]
+    control.post("records", update=[{"Id": row["id"], "EndUserLanguage": "de"} for row in some])
+    at(control, NOW + timedelta(days=10, minutes=5))
+
+    refresh(swept, YESTERDAY, YESTERDAY)
+    asked = asked_since(control, before)
+    refresh(swept, YESTERDAY, YESTERDAY)
+
+    assert set(asked) == {row["conversation_identifier"] for row in some}
+    assert asked_since(control, before) == asked
+    keys = swept.rows(ROAD, YESTERDAY).select(list(ROAD.key)).to_pylist()
+    assert sorted(tuple(key.values()) for key in keys) == sorted(control.true_entries(YESTERDAY))
+
+
+def test_a_conversation_that_is_listed_later_is_asked_for_after_the_raw_answers_are_gone(
+    swept: Project, control: Control
+) -> None:
+    """Though no record of it has changed: who sees it now may not have seen it when the day was read."""
+    rows = swept.rows(CONVERSATION_ACTIVITY, YESTERDAY).to_pylist()
+    hidden = rows[0]
+    entries = swept.rows(ROAD, YESTERDAY)
+    told = {"told_at": (NOW + timedelta(days=10)).isoformat(), "listed": "of the others"}
+    kept = entries.filter(pc.field("conversation_identifier") != hidden["conversation_identifier"])
+    swept.lake.replace(ROAD, YESTERDAY, kept.to_batches(), run_id="before", provenance=told)
+    before = len(control.entry_requests())
+
+    swept.materialize_asset(ROAD.name, YESTERDAY)
+
+    asked = set(asked_since(control, before))
+    with_rows = set(kept["conversation_identifier"].to_pylist())
+    assert asked == {row["conversation_identifier"] for row in rows} - with_rows
+    assert hidden["conversation_identifier"] in asked
+    assert swept.rows(ROAD, YESTERDAY).num_rows == entries.num_rows
 
 
 def test_a_day_that_was_refreshed_as_it_went_on_is_the_day_that_was(live: Project, control: Control) -> None:

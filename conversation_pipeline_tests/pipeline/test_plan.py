@@ -128,10 +128,20 @@ def test_what_is_staged_tells_what_a_conversation_costs(listed: Project, org: Or
     assert after.work.received_bytes > 100 * after.work.conversations
 
 
-def test_landed_days_whose_raw_answers_are_gone_are_told_apart(listed: Project, org: Org) -> None:
-    """Read as a whole, they would be asked for again; a backfill of missing partitions leaves them out."""
+def test_landed_days_whose_raw_answers_are_gone_are_not_asked_for(listed: Project, org: Org) -> None:
+    """What the lake holds of them stands."""
     listed.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES])
     Staging(listed.environment["CONVERSATION_STAGING"]).sweep(NOW + timedelta(days=40), timedelta(days=30))
+
+    [road] = plan(org).roads
+
+    assert (road.work.conversations, road.stand) == (0, road.listed - road.waiting)
+
+
+def test_landed_days_that_are_due_to_be_read_again_are_told_apart(listed: Project, org: Org, control: Control) -> None:
+    """A backfill of missing partitions leaves them out."""
+    listed.materialize(DAYS[0], DAYS[-1], assets=[ENTRIES])
+    control.post("clock", now=(NOW + timedelta(days=10)).isoformat())
 
     [road] = plan(org).roads
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 
 import pyarrow as pa
@@ -22,10 +24,12 @@ from conversation_pipeline.defs.landing.readings import (
 )
 from conversation_pipeline.defs.landing.roads import EntryRoad
 from conversation_pipeline.defs.reporting import (
+    SECONDS_BETWEEN_LINES,
     Metadata,
     Progress,
     drift_metadata,
     receipt_metadata,
+    told_while,
     usage_metadata,
 )
 from conversation_pipeline.defs.resources import Org
@@ -33,7 +37,7 @@ from conversation_pipeline.extract import entry_roads
 from conversation_pipeline.extract.entries import Drift, batches
 from conversation_pipeline.extract.estimate import Allowance
 from conversation_pipeline.extract.windows import Window
-from conversation_pipeline.extract.work_list import Held, Need, Plan, Request, plan
+from conversation_pipeline.extract.work_list import Need, Plan, Request, plan
 from conversation_pipeline.kill_points import KillPoint, at
 from conversation_pipeline.salesforce.conversation_data import ConversationData
 from conversation_pipeline.salesforce.errors import ConversationUnreadable, RecordUnavailable
@@ -51,6 +55,9 @@ _LATELY = timedelta(days=1)
 """Salesforce may have lowered the length of its pages since."""
 _KNOWN_TO_ASK = 3  # conversations that were read before, to find out whether the road still is
 _LANDINGS = 5  # of a day, while runs beside this one stage more for it
+_TOLD_AT, _LISTED = "told_at", "listed"
+"""In a closed day's file: when the first of its conversations was read, and which conversations those were."""
+
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
@@ -65,6 +72,7 @@ class EntryLanding:
     staging: Staging
     run_id: str
     log: logging.Logger
+    seconds_between_lines: float = SECONDS_BETWEEN_LINES
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
         work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
         told = _read(landing, work, days, now) if work.requests else _Told()
     if told.not_found:
-        if not work.held and not told.read:
+        if not work.held and not work.landed and not told.read:
             _refuse_to_empty(landing, days, len(told.not_found))
         landing.log.warning(
             f"{dataset}: the org does not know {len(told.not_found):,} conversations of its own records"
@@ -112,7 +120,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
             **usage_metadata(used),
             "conversations_read": len(work.requests) - len(told.not_found) - len(told.unreadable),
             "conversations_read_from_their_watermark": sum(not _is_whole(request) for request in work.requests),
-            "conversation_days_unchanged": len(work.held),
+            "conversation_days_unchanged": len(work.held) + len(work.landed),
             "conversations_not_found": len(told.not_found),
             "conversations_unreadable": len(told.unreadable),
             **told.metadata,
@@ -139,14 +147,14 @@ def _read(landing: EntryLanding, work: Plan[StagedReading], days: Sequence[str],
     _tell_before(landing, work, allowance)
     told = _Told()
     progress = Progress(
-        log, dataset, len(work.requests), landing.org.meter, allowance.requests_a_window, allowance.rate.seconds
+        dataset, len(work.requests), landing.org.meter, allowance.requests_a_window, allowance.rate.seconds
     )
-    for reading in entry_roads.read(client, work.requests, told.not_found, told.unreadable):
-        at(KillPoint.READING_RECEIVED)
-        stage_reading(landing.staging, landing.road.dataset, reading)
-        at(KillPoint.READING_STAGED)
-        progress.step()
-        told.read += 1
+    with told_while(log, progress.line, landing.seconds_between_lines):
+        for reading in entry_roads.read(client, work.requests, told.not_found, told.unreadable):
+            at(KillPoint.READING_RECEIVED)
+            stage_reading(landing.staging, landing.road.dataset, reading)
+            at(KillPoint.READING_STAGED)
+            told.read = progress.done = told.read + 1
     if not told.read:
         _make_sure_of_the_road(landing, work, told)
     told.metadata = {
@@ -187,9 +195,10 @@ def _tell_before(landing: EntryLanding, work: Plan[StagedReading], allowance: Al
     """How much there is to do, how long it takes, and what binds."""
     count = len(work.requests)
     minutes = allowance.time_for(count, count) / timedelta(minutes=1)
+    stand = len(work.held) + len(work.landed)
     landing.log.info(
         f"{landing.road.dataset.name}: {count:,} conversations to read with {allowance.users} execution users, about "
-        f"{minutes:,.1f} minutes; {len(work.held):,} conversation days are staged and stand, {work.postponed:,} "
+        f"{minutes:,.1f} minutes; {stand:,} conversation days stand as read, {work.postponed:,} "
         "conversations wait for their call to settle"
     )
     if allowance.bound_by_active_budget and count > allowance.active.count:
@@ -231,18 +240,23 @@ def _land(
     drift = Drift()
     kept: set[str] = set()
     # All that had to be read anew has been; whom the org no longer knows is served by what it told before.
-    held = _plan(landing, wanted, [day], pull.asked_at, {day: _EVER}, staged).held
-    serving = {need.conversation_identifier: held.get((need.conversation_identifier, day)) for need in wanted}
+    work = _plan(landing, wanted, [day], pull.asked_at, {day: _EVER}, staged)
+    serving = {need.conversation_identifier: work.held.get((need.conversation_identifier, day)) for need in wanted}
+    known = _landed_at(landing, wanted)
+    read_at = {
+        conversation: readings[-1].fetched_at if readings else known.get((conversation, day))
+        for conversation, readings in serving.items()
+    }
+    closed = _is_closed(wanted, read_at, day, pull.asked_at)
+    unread = [need for need in wanted if read_at[need.conversation_identifier] is None]
     told = batches(read_back(serving, landing.staging), Window.of_day(day), dataset, road=road.name, drift=drift)
-    closed = _is_closed(wanted, serving, day, pull.asked_at)
-    unread = [need for need in wanted if serving[need.conversation_identifier] is None]
     receipt = landing.lake.replace(
         dataset,
         day,
         _with_kept(told, landing, day, kept),
         run_id=landing.run_id,
         road=road.name,
-        provenance=_provenance(unread, closed=closed),
+        provenance=_provenance(unread, closed=closed) | (_as_told(wanted, read_at, pull.asked_at) if closed else {}),
     )
     return {
         **receipt_metadata(receipt),
@@ -260,16 +274,51 @@ def _provenance(unread: Sequence[Need], *, closed: bool) -> dict[str, str]:
     return {NOT_READ: json.dumps(due), NOT_DUE: json.dumps(not_due), CLOSED: json.dumps(closed)}
 
 
-def _is_closed(
-    wanted: Iterable[Need], serving: Mapping[str, tuple[Held[StagedReading], ...] | None], day: str, asked_at: datetime
-) -> bool:
+def _is_closed(needs: Iterable[Need], read_at: Mapping[str, datetime | None], day: str, asked_at: datetime) -> bool:
     """A day closes by itself: it has ended, and all its conversations have settled and were read since."""
 
     def is_read(need: Need) -> bool:
-        readings = serving[need.conversation_identifier]
-        return readings is not None and need.settled_at <= min(asked_at, readings[-1].fetched_at)
+        instant = read_at[need.conversation_identifier]
+        return instant is not None and need.settled_at <= min(asked_at, instant)
 
-    return asked_at >= Window.of_day(day).end and all(is_read(need) for need in wanted)
+    return asked_at >= Window.of_day(day).end and all(is_read(need) for need in needs)
+
+
+def _as_told(needs: Sequence[Need], read_at: Mapping[str, datetime | None], asked_at: datetime) -> dict[str, str]:
+    """What a closed day's file says, for the time when its readings are not kept any more."""
+    told_at = min((instant for instant in read_at.values() if instant is not None), default=asked_at)
+    return {_TOLD_AT: told_at.isoformat(), _LISTED: _digest(needs)}
+
+
+def _landed_at(landing: EntryLanding, needs: Iterable[Need]) -> dict[tuple[str, str], datetime]:
+    """
+    When what the lake holds was read, by conversation and day, for needs whose readings are not kept any more.
+
+    Each row tells when it was read. Of conversations without a row only a closed day tells that, as long as its work
+    list names the same ones.
+    """
+    dataset, by_day = landing.road.dataset, dict[str, list[Need]]()
+    for need in needs:
+        by_day.setdefault(need.day, []).append(need)
+    landed: dict[tuple[str, str], datetime] = {}
+    for day, of_day in by_day.items():
+        there = landing.lake.receipt(dataset, day)
+        if there is None or there.schema_version != dataset.version:
+            continue
+        if there.provenance.get(_LISTED) == _digest(of_day):
+            told_at = datetime.fromisoformat(there.provenance[_TOLD_AT])
+            landed |= {(need.conversation_identifier, day): told_at for need in of_day}
+        rows = landing.lake.dataset(dataset, [day]).to_table(columns=["conversation_identifier", "fetched_at"])
+        latest = rows.group_by("conversation_identifier").aggregate([("fetched_at", "max")])
+        for conversation, read_at in zip(*(latest[name].to_pylist() for name in latest.column_names), strict=True):
+            landed[conversation, day] = max(read_at, landed.get((conversation, day), read_at))
+    return landed
+
+
+def _digest(needs: Iterable[Need]) -> str:
+    """Which conversations are on a work list."""
+    listed = "\n".join(sorted(need.conversation_identifier for need in needs))
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 def _with_kept(
@@ -346,7 +395,9 @@ def _plan(
     records = staged_for(landing, days) if staged is None else staged
     held = held_readings(landing.staging, records, (need.conversation_identifier for need in needs))
     again = [timedelta(days=age) for age in landing.org.settings.reread_ages]
-    return plan(needs, held, now=now, read_again_after=again, resumed_from=resumed_from)
+    having = partial(plan, needs, held, now=now, read_again_after=again, resumed_from=resumed_from)
+    found = having()
+    return having(landed_at=_landed_at(landing, needs)) if found.requests else found
 
 
 def _neighbours(days: Sequence[str]) -> list[str]:
