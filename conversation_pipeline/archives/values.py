@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -167,8 +169,8 @@ def record_lists(column: pa.Array) -> pa.Array:
     encoded = column.dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     lists = _json_lists(texts) or [_list(text) for text in texts]
-    flat = pa.array([one for ids in lists for one in ids], pa.string())
-    offsets = np.cumsum([0, *(len(ids) for ids in lists)], dtype=np.int32)
+    flat = pa.array(chain.from_iterable(lists), pa.string())
+    offsets = np.cumsum([0, *map(len, lists)], dtype=np.int32)
     together = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), record_ids(flat))
     return together.cast(_TEXTS).take(encoded.indices)
 
@@ -207,12 +209,15 @@ def record_ids(column: pa.Array) -> pa.Array:
     if not short.any():
         return identifiers(column)
     ids = column.filter(pa.array(short))
-    letters = np.frombuffer(b"".join(one.encode() for one in ids.to_pylist()), np.uint8).reshape(-1, 15)
+    _, offsets, data = ids.buffers()
+    start = np.frombuffer(offsets, np.int32, 1, ids.offset * 4)[0]
+    letters = np.frombuffer(data, np.uint8, len(ids) * 15, start).reshape(-1, 15)
     capitals = ((letters >= ord("A")) & (letters <= ord("Z"))).astype(np.uint8).reshape(-1, 3, 5)
     checks = _CHECK[(capitals * _WEIGHTS).sum(axis=2)]
     whole = np.concatenate([letters, checks], axis=1)
-    longer = pa.array(whole.view("S18").ravel().astype("U18"), pa.string())
-    return identifiers(pc.replace_with_mask(column, pa.array(short), longer))
+    ends = np.arange(len(ids) + 1, dtype=np.int32) * 18
+    longer = pa.StringArray.from_buffers(len(ids), pa.py_buffer(ends), pa.py_buffer(whole))
+    return identifiers(longer if len(ids) == len(column) else pc.replace_with_mask(column, pa.array(short), longer))
 
 
 class _Sender(msgspec.Struct, rename="camel"):
@@ -236,9 +241,7 @@ def senders(column: pa.Array, notes: Notes) -> dict[str, pa.Array]:
         found = []
     if len(found) != len(texts):
         found = [_sender(text, notes) for text in texts]
-    return {
-        name: pa.array([getattr(one, name) for one in found], pa.string()).take(encoded.indices) for name in _SENDER
-    }
+    return {name: pa.array(map(attrgetter(name), found), pa.string()).take(encoded.indices) for name in _SENDER}
 
 
 def _sender(text: str, notes: Notes) -> _Sender:
