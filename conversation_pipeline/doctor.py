@@ -12,6 +12,9 @@ from functools import partial
 from rich.console import Console
 
 from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.data_cloud import ROAD as DATA_CLOUD
+from conversation_pipeline.extract.data_cloud import discover, look
+from conversation_pipeline.extract.data_cloud.objects import ENTRY
 from conversation_pipeline.extract.entry_roads import CONNECT, CONVERSATION_DATA
 from conversation_pipeline.extract.on_platform import select
 from conversation_pipeline.salesforce.connect import Connect
@@ -58,6 +61,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         for api, client in _entry_apis(org):
             for user in client.users:  # asked together, a user who is let in would hide one who is not
                 yield f"{api}, {user.setting}", partial(_let_in, replace(client, users=[user]))
+        if DATA_CLOUD in settings.roads:
+            yield f"Data Cloud, {settings.conversation_data_cloud_mode}", lambda: _data_cloud(org)
 
 
 def _told(console: Console, what: str, check: Callable[[], str]) -> bool:
@@ -78,6 +83,17 @@ def _columns(org: Org, dataset: Dataset) -> str:
     selection = select(org.query, dataset)
     found = "".join(f"; {', '.join(names)}: {reason}" for reason, names in selection.findings.items())
     return f"{len(selection.fields)} columns{found}"
+
+
+def _data_cloud(org: Org) -> str:
+    """Exchanges a token, finds the objects and asks for the newest entry, which reads two days of creations."""
+    settings = org.settings
+    objects = discover(org.data_cloud, settings.data_cloud_names, settings.data_cloud_zone)
+    now = org.query.server_time()
+    newest = look(org.data_cloud, objects, [], now).newest
+    age = "of the last two days there is none" if newest is None else f"{(now - newest) / timedelta(hours=1):.1f} h old"
+    missing = f"; not there: {', '.join(objects.missing)}" if objects.missing else ""
+    return f"{objects.tables[ENTRY].name}; the newest entry: {age}{missing}"
 
 
 def _entry_apis(org: Org) -> Iterator[tuple[str, ConversationData | Connect]]:

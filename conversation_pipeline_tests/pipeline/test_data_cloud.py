@@ -14,7 +14,9 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
+from conversation_pipeline.cli import main
 from conversation_pipeline.defs.resources import Org
 from conversation_pipeline.extract.windows import from_milliseconds
 from conversation_pipeline.kill_points import KillPoint
@@ -120,6 +122,15 @@ def test_days_come_by_one_query_each_entry_on_its_own(project: Project, cloud: _
 
     assert all(keys(project, day) == set(cloud.true_entries(day)) for day in DAYS)
     assert cloud.routes()["v3_submit"] == 2
+
+
+def test_entries_are_of_their_own_day_however_late_their_rows_were_made(project: Project, cloud: _Cloud) -> None:
+    """Those of a call are created when it has ended and settled: of an evening's calls the day after."""
+    cloud.post("switches", voice_settle_minutes=480)
+
+    run(project)
+
+    assert keys(project) == set(cloud.true_entries(DAY))
 
 
 @pytest.mark.parametrize(
@@ -418,6 +429,28 @@ def test_what_is_made_of_entries_is_requested_for_days_that_changed(project: Pro
     assert set(DAYS) <= requested["conversation_entries"]
     assert requested["entry_conflicts"] == set(DAYS)
     assert not looks.requested()
+
+
+# Whether it is there
+
+
+def doctor(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the doctor says of the road."""
+    monkeypatch.chdir(project.folder)
+    told = CliRunner().invoke(main, ["doctor"], env={**project.environment, "COLUMNS": "300"}).output
+    return next(line for line in told.splitlines() if line.startswith("Data Cloud"))
+
+
+def test_the_doctor_tells_the_object_and_its_newest_entry(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one exchange and one small query."""
+    assert "ssot__ConversationEntry__dlm; the newest entry: 0." in doctor(project, monkeypatch)
+
+
+def test_the_doctor_says_what_to_deploy(project: Project, cloud: _Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the object is not there."""
+    cloud.switch(absent_objects="ConversationEntry")
+
+    assert "Digital Engagement bundle" in doctor(project, monkeypatch)
 
 
 # What goes wrong
