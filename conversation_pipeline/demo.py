@@ -152,6 +152,7 @@ def open_ui(folder: Path, port: int, console: Console) -> int:
             "An export archive has arrived in archives/: the sensor archives_arrived, switched on here, lands it "
             "within minutes (Runs); switch on models_refresh (Automation) to have its days united."
         )
+        console.print("Data Cloud lags by up to an hour: the sensor data_cloud_days asks for days that have ended.")
         location = [] if Path("workspace.yaml").is_file() else ["-m", "conversation_pipeline.definitions"]
         dagster = [sys.executable, "-W", "ignore", "-m", "dagster"]
         # Beside the UI, which need not wait for it.

@@ -336,6 +336,12 @@ class Daemon:
 
     def tick(self) -> list[tuple[str, str]]:
         """The ranges of days that are requested."""
+        return [
+            (it.tags["dagster/asset_partition_range_start"], it.tags["dagster/asset_partition_range_end"])
+            for it in self.requests()
+        ]
+
+    def requests(self) -> list[dg.RunRequest]:
         definitions, settings = self.project.definitions(), self.project.settings()
         staging = Staging(settings.conversation_staging)
         with (
@@ -350,10 +356,7 @@ class Daemon:
             told = definitions.get_sensor_def("data_cloud_days").evaluate_tick(context)
         self.cursor = told.cursor or self.cursor
         self.told = str(told.skip_message)
-        return [
-            (it.tags["dagster/asset_partition_range_start"], it.tags["dagster/asset_partition_range_end"])
-            for it in told.run_requests or ()
-        ]
+        return list(told.run_requests or ())
 
 
 @pytest.fixture
@@ -366,6 +369,22 @@ def test_days_are_requested_once_they_have_ended_and_synced(daemon: Daemon, clou
     cloud.stand_at(datetime(2026, 11, 13, 0, 30, tzinfo=UTC))
 
     assert daemon.tick() == [(DAYS[0], DAYS[1])]
+
+
+def test_what_is_requested_can_be_run(daemon: Daemon, cloud: _Cloud) -> None:
+    """As the daemon launches it: the sensor's own job, for the assets and checks that the request names."""
+    [request] = daemon.requests()
+    definitions = daemon.project.definitions()
+    job = definitions.resolve_job_def(definitions.get_sensor_def("data_cloud_days").job_name)
+
+    chosen = job.get_subset(
+        asset_selection=set(request.asset_selection or ()),
+        asset_check_selection=None if request.asset_check_keys is None else set(request.asset_check_keys),
+    )
+    result = chosen.execute_in_process(instance=daemon.project.instance, tags=request.tags, run_config=QUIET)
+
+    assert "freshness" in {told.check_name for told in result.get_asset_check_evaluations()}
+    assert keys(daemon.project) == set(cloud.true_entries(DAY))
 
 
 def test_a_day_is_looked_at_again_until_it_stands_still(daemon: Daemon, cloud: _Cloud) -> None:
