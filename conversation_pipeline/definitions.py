@@ -43,7 +43,7 @@ def build_defs(
     return dg.Definitions(
         assets=assets(datasets, loaded.roads, days),
         schedules=[*schedules(days), conversations_live(loaded.roads, days)],
-        asset_checks=checks(loaded.roads),
+        asset_checks=checks(loaded.roads, days),
         sensors=[
             *sensors(datasets, days),
             erasures_upstream(),

@@ -4,9 +4,7 @@ Checks that follow from a dataset's declaration: ``key``, ``not_null`` and ``rel
 Evaluated within the asset's own run, of the partitions that it has just made and no others.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -40,7 +38,7 @@ def keys(dataset: Dataset, *others: str) -> list[dg.AssetCheckKey]:
     return [dg.AssetCheckKey(dg.AssetKey(dataset.name), name) for name in (*names(dataset), *others)]
 
 
-def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
+def check_specs(dataset: Dataset, days: dg.PartitionsDefinition[str] | None = None) -> list[dg.AssetCheckSpec]:
     required = ", ".join(field.name for field in dataset.fields if field.required)
     descriptions = {
         KEY: f"No two rows of a partition have the same {', '.join(dataset.key)}.",
@@ -48,20 +46,22 @@ def check_specs(dataset: Dataset) -> list[dg.AssetCheckSpec]:
         RELATIONSHIPS: "What rows refer to is in the lake: " + "; ".join(map(described, dataset.references)) + ". "
         "Records of before the first day in the lake may be missing.",
     }
-    return [dg.AssetCheckSpec(name, asset=dataset.name, description=descriptions[name]) for name in names(dataset)]
+    return [
+        dg.AssetCheckSpec(name, asset=dataset.name, description=descriptions[name], partitions_def=days)
+        for name in names(dataset)
+    ]
 
 
 def described(reference: Reference) -> str:
     return f"{reference.column} in {' or '.join(reference.to)}"
 
 
-def check_results(
-    lake: Lake, dataset: Dataset, partitions: Sequence[str | None] = (None,)
-) -> list[dg.AssetCheckResult]:
+def check_results(lake: Lake, dataset: Dataset, days: Sequence[str]) -> list[dg.AssetCheckResult]:
     """
     Args:
-        partitions: The partitions that the run has made; the snapshot by default.
+        days: The partitions that the run has made; none of a dataset without partitions, which is one file.
     """
+    partitions: Sequence[str | None] = days if dataset.partitioned else (None,)
     with told(dataset.name):
         rows = {partition: look_at_rows(lake, dataset, partition) for partition in partitions}
         return [
@@ -69,6 +69,22 @@ def check_results(
             _not_null_result(rows),
             *([_relationships_result(lake, dataset, partitions)] if dataset.references else []),
         ]
+
+
+def checks_of(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The same as a step of its own, for a dataset that another asset lands: over the days of the run."""
+    days = daily if dataset.partitioned else None
+
+    @dg.multi_asset_check(
+        name=f"{dataset.name}_as_declared",
+        specs=check_specs(dataset, days),
+    )
+    def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
+        of_run = context.op_execution_context.partition_keys if dataset.partitioned else ()
+        for result in check_results(lake, dataset, of_run):
+            yield result._replace(asset_key=dg.AssetKey(dataset.name))
+
+    return check
 
 
 def _key_result(found: dict[str | None, Rows]) -> dg.AssetCheckResult:

@@ -15,11 +15,12 @@ import pytest
 from conversation_pipeline.defs import integrity
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.catalogue import DATASETS
-from conversation_pipeline.schemas.conversations import MESSAGES
+from conversation_pipeline.schemas.conversations import ENTRIES_ARCHIVE, ENTRIES_ARCHIVE_UNPLACED, MESSAGES
 from conversation_pipeline.schemas.marts import SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
+from conversation_pipeline.schemas.people import USERS
 from conversation_pipeline.storage import Lake
-from conversation_pipeline_tests.conftest import FIRST_DAY, SPINE, Project
+from conversation_pipeline_tests.conftest import FIRST_DAY, QUIET, SPINE, Project
 
 DAY = "2026-11-18"
 NOON = datetime.fromisoformat(f"{DAY}T12:00:00+00:00")
@@ -77,6 +78,53 @@ def test_a_key_that_repeats_fails_and_says_what_to_do(lake: Lake) -> None:
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert str(result.description).startswith(f"{DAY}: 1 rows repeat a key")
     assert "materialize it again" in str(result.description)
+
+
+def test_a_snapshot_is_looked_at_as_one(lake: Lake) -> None:
+    """A dataset without partitions has one file."""
+    twice = pa.Table.from_pylist([{"id": "005"}, {"id": "005"}], USERS.schema)
+    lake.replace(USERS, None, twice.slice(0, 1).to_batches(), run_id="here")
+    pq.write_table(twice, lake.uri(USERS, None))
+
+    assert not results(lake, USERS, ())["key"].passed
+
+
+def test_what_another_asset_lands_is_looked_at_by_days(tmp_path: Path) -> None:
+    """Entries of archives come by the archive: a run of days checks those days of them."""
+    project = project_for_archives(tmp_path)
+    row = {"conversation_identifier": "c", "entry_identifier": "e", "transcripted_timestamp": NOON}
+    put(project.lake, ENTRIES_ARCHIVE, DAY, row)
+    checks = {*integrity.keys(ENTRIES_ARCHIVE), *integrity.keys(ENTRIES_ARCHIVE_UNPLACED)}
+    job = project.definitions().resolve_job_def("conversations_daily")
+
+    run = job.get_subset(asset_selection=set(), asset_check_selection=checks).execute_in_process(
+        instance=project.instance,
+        run_config=QUIET,
+        tags={"dagster/asset_partition_range_start": WEEK[0], "dagster/asset_partition_range_end": DAY},
+    )
+
+    found = {one.asset_check_key: one for one in run.get_asset_check_evaluations()}
+    assert found.keys() == checks
+    assert all(one.passed for one in found.values())
+    assert found[checks_key(ENTRIES_ARCHIVE)].metadata["rows"].value == 1
+
+
+def checks_key(dataset: Dataset) -> dg.AssetCheckKey:
+    return integrity.keys(dataset)[0]
+
+
+def project_for_archives(folder: Path) -> Project:
+    """No org is needed for that."""
+    names = ("lake", "staging", "warehouse", "quotas", "archives")
+    return Project(
+        folder,
+        {
+            "SALESFORCE_INSTANCE_URL": "http://127.0.0.1:9",
+            "CONVERSATION_ROADS": "archive",
+            "CONVERSATION_START_DATE": "2026-11-01",
+            **{f"CONVERSATION_{name.upper()}": str(folder / name) for name in names},
+        },
+    )
 
 
 def test_a_missing_required_value_fails(lake: Lake) -> None:

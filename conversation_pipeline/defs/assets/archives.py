@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from conversation_pipeline.defs import integrity
 from conversation_pipeline.defs.assets.common import checked, options
 from conversation_pipeline.defs.landing.archive import ArchiveLanding, LandedArchive, arrived, land_archive
 from conversation_pipeline.defs.landing.archive_files import RemovedFiles, remove_files
@@ -192,9 +193,12 @@ def _read_result(lake: Lake) -> dg.AssetCheckResult:
     )
 
 
-def checks(roads: Collection[str]) -> list[dg.AssetChecksDefinition]:
+def checks(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """None where the road is not in use."""
-    return [archive_age()] if ARCHIVE in roads else []
+    if ARCHIVE not in roads:
+        return []
+    told_by_it = (ENTRIES_ARCHIVE, ENTRIES_ARCHIVE_UNPLACED)
+    return [archive_age(), *(integrity.checks_of(dataset, daily) for dataset in told_by_it)]
 
 
 def archive_age() -> dg.AssetChecksDefinition:
