@@ -32,6 +32,8 @@ class Pages(Sequence[bytes]):
         return len(self._pages)
 
     def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
         wanted = self._pages[place]
         self._file.seek(wanted.start)
         return self._file.read(wanted.length)

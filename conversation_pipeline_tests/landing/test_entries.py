@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from conversation_pipeline.defs.landing import ENTRY_ROADS, EntryLanding, land_entries, pull_entries
+from conversation_pipeline.defs.landing.readings import stage_reading
 from conversation_pipeline.defs.resources import Org
+from conversation_pipeline.extract.windows import Window
+from conversation_pipeline.salesforce.entry_api import Reading
 from conversation_pipeline.salesforce.limits import CONVERSATION_DATA
 from conversation_pipeline.schemas.conversations import CONVERSATION_ACTIVITY
 from conversation_pipeline.storage import PublishError, Staging
@@ -101,3 +105,21 @@ def test_a_reading_tells_how_far_it_is_also_while_it_waits(
     assert len(told) == len(lines)
     assert told[0] == ("0", "none has come yet")
     assert re.fullmatch(r"[\d.,]+ minutes left", told[-1][1])
+
+
+def test_an_entry_that_two_readings_place_apart_stands_once_with_its_later_word(project: Project, at: At) -> None:
+    """Without a time of its own it is where it was asked for, and the second reading asked for less."""
+    landing = at(NOW)
+    pull = pull_entries(landing, [TODAY])
+    conversation = next(need.conversation_identifier for need in pull.needs)
+    day = Window.of_day(TODAY)
+    for hours in (0, 12):
+        window = Window(day.start + timedelta(hours=hours), day.end)
+        body = json.dumps({"conversationEntries": [{"identifier": "timeless", "senderDisplayName": f"at {hours}"}]})
+        told = Reading(conversation, window.start, window.end, [body.encode()], NOW + timedelta(hours=1 + hours), 1, 1)
+        stage_reading(landing.staging, ROAD.dataset, told)
+
+    land_entries(landing, pull, TODAY)
+
+    found = project.rows(ROAD.dataset, TODAY).to_pylist()
+    assert [row["sender_display_name"] for row in found if row["entry_identifier"] == "timeless"] == ["at 12"]

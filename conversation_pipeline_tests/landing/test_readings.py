@@ -98,7 +98,7 @@ def test_a_later_reading_serves_what_it_told(staging: Staging) -> None:
     chain = sorted(
         held_readings(staging, staging.records(DATASET.name, [DAY]), ["one"]), key=lambda one: one.fetched_at
     )
-    first, second = read_back({"one": chain}, staging)
+    second, first = read_back({"one": chain}, staging)
 
     assert (first.serves, second.serves) == (Window(WINDOW.start, noon), Window(noon, WINDOW.end))
 
@@ -113,7 +113,7 @@ def test_no_instant_is_served_by_two_readings(staging: Staging) -> None:
 
     served = [one.serves for one in read_back({"one": chain}, staging) if one.serves is not None]
 
-    assert [one for one in served if one.start < one.end] == [Window(WINDOW.start, eight), Window(eight, WINDOW.end)]
+    assert [one for one in served if one.start < one.end] == [Window(eight, WINDOW.end), Window(WINDOW.start, eight)]
 
 
 def test_a_torn_reading_supersedes_none(staging: Staging) -> None:

@@ -57,7 +57,8 @@ _KNOWN_TO_ASK = 3  # conversations that were read before, to find out whether th
 _LANDINGS = 5  # of a day, while runs beside this one stage more for it
 _TOLD_AT, _LISTED = "told_at", "listed"
 """In a closed day's file: when the first of its conversations was read, and which conversations those were."""
-
+_MEMORY = 64 * 2**20
+"""Bytes of rows that are gathered to sort them: some 90,000 entries."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
@@ -257,6 +258,8 @@ def _land(
         run_id=landing.run_id,
         road=road.name,
         provenance=_provenance(unread, closed=closed) | (_as_told(wanted, read_at, pull.asked_at) if closed else {}),
+        first_counts=True,  # what is told twice is told in its last words first
+        memory=_MEMORY,
     )
     return {
         **receipt_metadata(receipt),
@@ -327,11 +330,11 @@ def _with_kept(
     """What was told, then the rows in the lake of conversations that told nothing; those are added to ``kept``."""
     heard: set[str] = set()
     for batch in told:
-        heard.update(batch["conversation_identifier"].to_pylist())
+        heard.update(batch["conversation_identifier"].unique().to_pylist())
         yield batch
     silent = ~pc.field("conversation_identifier").isin(pa.array(sorted(heard), pa.string()))
     for batch in landing.lake.dataset(landing.road.dataset, [day]).to_batches(filter=silent):
-        kept.update(batch["conversation_identifier"].to_pylist())
+        kept.update(batch["conversation_identifier"].unique().to_pylist())
         yield batch
 
 

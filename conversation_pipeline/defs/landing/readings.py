@@ -100,23 +100,19 @@ def read_back(
     readings: Mapping[str, Sequence[Held[StagedReading]] | None], staging: Staging
 ) -> Iterator[ReadConversation]:
     """
-    Each reading, for the part of its window that no later one has told.
+    Each reading, for the part of its window that no later one has told; of a conversation's the latest first.
 
     Args:
         readings: By conversation, oldest first; see ``Plan.held``.
     """
     for _, chain in sorted(readings.items()):
         told_from = datetime.max.replace(tzinfo=UTC)
-        served: list[ReadConversation] = []
         for reading in reversed(chain or ()):
             window = reading.window
             serves = Window(window.start, max(window.start, min(window.end, told_from)))
             told_from = min(told_from, window.start)
             pages = _Pages(reading.ref.parts, staging)
-            served.append(
-                ReadConversation(reading.conversation_identifier, pages, reading.fetched_at, window, serves=serves)
-            )
-        yield from reversed(served)
+            yield ReadConversation(reading.conversation_identifier, pages, reading.fetched_at, window, serves=serves)
 
 
 class _Pages(Sequence[bytes]):
@@ -133,6 +129,11 @@ class _Pages(Sequence[bytes]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __reversed__(self) -> Iterator[bytes]:
+        """Without a look at all parts, which it takes to tell how many pages there are."""
+        for part in reversed(range(len(self._parts))):
+            yield from reversed(self._pages_of(part))
 
     @overload
     def __getitem__(self, place: int) -> bytes: ...

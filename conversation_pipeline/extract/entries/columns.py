@@ -68,11 +68,11 @@ def batches(
     rows_a_batch: int = 8192,
 ) -> Iterator[pa.RecordBatch]:
     """
-    The readings' entries within the window as rows of an entries dataset, each entry of a reading once.
+    The readings' entries within the window as rows of an entries dataset, the last word on each first.
 
-    Pages overlap: the last word on an entry counts. Memory grows neither with the number of readings nor with the
-    length of one: a batch is handed on as soon as it is full. A reading that fits a batch is in the order of its
-    identifiers.
+    Pages overlap: an entry of a reading stands once, but for one that is told again a hundred thousand entries later:
+    of its rows the first counts. Memory grows neither with the number of readings nor with the length of one: a batch
+    is handed on as soon as it is full. A reading that fits a batch is in the order of its identifiers.
 
     Args:
         road: ``connect`` for entries that are texts alone; any other tells its entries with payloads.
@@ -93,13 +93,12 @@ def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Itera
         to_milliseconds(max(window.start, served.start)),
         to_milliseconds(min(window.end, served.end)),
     )
-    pages = len(reading.bodies)
     seen = Seen()
     kept: list[Entry] = []
     for body in reversed(reading.bodies):
         entries = _received_in(wanted, read_page(body), asked_for)
         last_words: dict[str, Entry] = dict(zip(map(_identifier, entries), entries, strict=True))
-        kept += last_words.values() if pages == 1 else [last_words[one] for one in seen.add(last_words)]
+        kept += [last_words[identifier] for identifier in seen.add(last_words)]
         if len(kept) >= rows_a_batch:
             yield sorted(kept, key=_identifier)
             kept = []
@@ -249,7 +248,7 @@ def _entry_types(entries: Sequence[Entry], texts: Sequence[str | None], notes: N
 _OF_MESSAGES = ("message_type", "in_reply_to_entry_identifier", *FLAT_COLUMNS)
 
 
-def _messages(texts: Sequence[str | None], notes: Notes) -> _Columns:
+def _messages(texts: Sequence[str | None], notes: Notes) -> dict[str, list[Any]]:
     """The columns of messages, filled where there is one; a row an entry would give the garbage collector work."""
     columns: dict[str, list[Any]] = {name: [None] * len(texts) for name in _OF_MESSAGES}
     in_order = list(columns.values())

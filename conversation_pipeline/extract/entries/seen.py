@@ -1,56 +1,32 @@
-"""Which identifiers a reading has had, in bounded memory."""
+"""Which identifiers a reading has had of late, in bounded memory."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 
-_MOST_IN_MEMORY = 100_000
-_CACHE_KIB = 32 * 1024
-_IDS_A_STATEMENT = 1_000  # more than any page holds; SQLite takes 32,766 parameters
+_MOST = 50_000
 
 
 class Seen:
     """
-    Identifiers so far. Many go into a temporary database, which SQLite keeps in a file of its own once it has
-    outgrown its cache, and removes.
+    Identifiers of the latest pages: as many as ``most``, and as many again of those before.
+
+    Pages overlap with their neighbours, so these are the ones that come again. What comes again after more than that is
+    taken for new: whoever sorts the rows has it beside its later word.
     """
 
-    def __init__(self) -> None:
-        self._few: set[str] = set()
-        self._many: sqlite3.Connection | None = None
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._latest: set[str] = set()
+        self._before: set[str] = set()
 
     def add(self, identifiers: Iterable[str]) -> list[str]:
         """Those of the identifiers (each given once) that were not there, in their order."""
-        wanted = list(identifiers)
-        if self._many is not None:
-            new = _added(self._many, wanted)
-            return [identifier for identifier in wanted if identifier in new]
-        fresh = [identifier for identifier in wanted if identifier not in self._few]
-        self._few.update(fresh)
-        if len(self._few) > _MOST_IN_MEMORY:
-            self._many = _temporary()
-            _added(self._many, list(self._few))
-            self._few.clear()
+        fresh = list(identifiers)
+        for known in (self._latest, self._before):
+            if not known.isdisjoint(fresh):
+                fresh = [identifier for identifier in fresh if identifier not in known]
+        self._latest.update(fresh)
+        if len(self._latest) > self._most:
+            self._before, self._latest = self._latest, set()
         return fresh
-
-
-def _temporary() -> sqlite3.Connection:
-    database = sqlite3.connect("", isolation_level=None)
-    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    database.execute("PRAGMA journal_mode = OFF")
-    database.execute("CREATE TABLE seen (identifier TEXT PRIMARY KEY) WITHOUT ROWID")
-    return database
-
-
-def _added(database: sqlite3.Connection, identifiers: list[str]) -> set[str]:
-    new: set[str] = set()
-    database.execute("BEGIN")
-    for start in range(0, len(identifiers), _IDS_A_STATEMENT):
-        some = identifiers[start : start + _IDS_A_STATEMENT]
-        places = ",".join(["(?)"] * len(some))
-        statement = f"INSERT OR IGNORE INTO seen VALUES {places} RETURNING identifier"  # noqa: S608  (question marks)
-        rows = database.execute(statement, some)
-        new.update(identifier for (identifier,) in rows)
-    database.execute("COMMIT")
-    return new
