@@ -148,6 +148,15 @@ def test_an_archive_that_grows_is_left_alone(drop: Drop) -> None:
     assert looks == [[], [name]]
 
 
+def test_files_about_an_export_are_no_archives(drop: Drop) -> None:
+    """A manifest or a read-me beside the parts is taken for no export."""
+    for name in ("manifest.json", "README.txt", "schema.csv"):
+        (drop.folder / name).write_text("{}")
+    name = drop.archive("2026-01-10", [entry(1)])
+
+    assert list(arrived(Store(str(drop.folder)))) == [name]
+
+
 def test_parts_are_waited_for(drop: Drop) -> None:
     """As many as the manifest promises."""
     drop.archive("2026-01-10", [entry(1)], part=1, parts=2)
