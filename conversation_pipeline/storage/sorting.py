@@ -89,11 +89,18 @@ def _sorted(batches: list[pa.RecordBatch], dataset: Dataset, step: int) -> Itera
     keys = pa.concat_batches([batch.select(dataset.key) for batch in batches])
     ranks = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in dataset.key])
     columns = [
-        pc.take(pa.concat_arrays([batch.column(place) for batch in batches]), ranks, boundscheck=False)
-        for place in range(len(dataset.schema))
+        _taken([batch.column(place) for batch in batches], ranks, field.type)
+        for place, field in enumerate(dataset.schema)
     ]
     batches.clear()
     yield from _cut([pa.RecordBatch.from_arrays(columns, schema=dataset.schema)], step)
+
+
+def _taken(parts: list[pa.Array], ranks: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column in another order; of one without a value, as many are, nothing is copied."""
+    if all(part.null_count == len(part) for part in parts):
+        return pa.nulls(len(ranks), kind)
+    return pc.take(pa.concat_arrays(parts), ranks, boundscheck=False)
 
 
 def _rows_a_step(rows: pa.RecordBatch, step: int) -> int:
