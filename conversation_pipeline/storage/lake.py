@@ -37,7 +37,7 @@ from conversation_pipeline.storage.store import Draft, Store
 
 FILE = "data.parquet"
 
-DECIDING = ("swept_at", "selection", "not_read", "not_due", "closed", "told_at", "listed")
+DECIDING = ("swept_at", "selection", "not_read", "not_due", "closed", "told_at", "listed", "looks")
 """Provenance that later runs go by, so it is kept up to date where the rows stay as they are."""
 
 MEMORY = 256 * 2**20

@@ -187,10 +187,10 @@ def refused() -> Iterator[object]:
     yield pytest.param(good | {"score": ["secret words"]}, "score", id="value that does not fit")
 
 
-@pytest.mark.parametrize("key", ["swept_at", "selection"])
+@pytest.mark.parametrize("key", ["swept_at", "selection", "looks"])
 def test_what_the_next_run_decides_by_is_kept_up_to_date(lake: Lake, key: str) -> None:
     """
-    The same rows of a later sweep or another selection: the receipt says so, and no other content is told of.
+    The same rows of a later sweep, another selection or another count: the receipt says so, and no other content is told of.
     """
     lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="first", provenance={key: "then"})
 
