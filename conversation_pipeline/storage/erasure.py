@@ -27,7 +27,7 @@ from conversation_pipeline.schemas.conversations import CONVERSATION_API_LOG, CO
 from conversation_pipeline.schemas.erasures import ERASURES, REMEMBERED_END_USERS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
-from conversation_pipeline.storage.errors import PublishError
+from conversation_pipeline.storage.errors import Overtaken, PublishError
 from conversation_pipeline.storage.lake import Lake, Receipt
 from conversation_pipeline.storage.models import run_model
 from conversation_pipeline.storage.staging import Staging
@@ -297,7 +297,7 @@ def _remove(lake: Lake, dataset: Dataset, identifiers: Collection[str], run_id: 
         for _ in range(_ATTEMPTS):
             try:
                 owners = _write_without(lake, dataset, partition, columns, wanted, run_id)
-            except _Replaced:
+            except Overtaken:
                 continue
             yield from (_Removed(dataset.name, partition, one) for one in owners)
             break
@@ -336,19 +336,12 @@ def _write_without(
     def others() -> Iterator[pa.RecordBatch]:
         for batch in scan.to_batches():
             yield batch.filter(pc.invert(_holding(batch, columns, wanted)))
-        now = lake.receipt(dataset, partition)
-        if now is None or now.content_hash != there.content_hash:
-            raise _Replaced
 
     removed = int(there.provenance.get("erased_rows", 0)) + len(owners)
     provenance = {**there.provenance, "erased_rows": str(removed)}
     # What the service promised was with the rows that are gone.
-    lake.replace(dataset, partition, others(), run_id=run_id, road=there.road, provenance=provenance)
+    lake.replace(dataset, partition, others(), run_id=run_id, road=there.road, provenance=provenance, over=there)
     return owners
-
-
-class _Replaced(Exception):
-    """Somebody else replaced the file meanwhile."""
 
 
 def _holding(batch: pa.RecordBatch, columns: Sequence[str], wanted: pa.Array) -> pa.Array:
