@@ -148,6 +148,8 @@ def _without(values: pa.Array, lake: Lake, dataset: Dataset, column: str, days: 
     there = lake.dataset(dataset, days if dataset.partitioned else None)
     for batch in there.to_batches(columns=[column]):
         values = values.filter(pc.invert(pc.is_in(values, value_set=batch.column(0))))
+        if not values:
+            break
     return values
 
 
