@@ -190,7 +190,7 @@ def refused() -> Iterator[object]:
 @pytest.mark.parametrize("key", ["swept_at", "selection", "looks"])
 def test_what_the_next_run_decides_by_is_kept_up_to_date(lake: Lake, key: str) -> None:
     """
-    The same rows of a later sweep, another selection or another count: the receipt says so, and no other content is told of.
+    The same rows of a later sweep, selection or count: the receipt says so, and no other content is told of.
     """
     lake.replace(ENTRIES, DAY, batches(rows(3)), run_id="first", provenance={key: "then"})
 
