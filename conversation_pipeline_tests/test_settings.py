@@ -59,6 +59,8 @@ def test_a_trailing_slash_of_a_url_does_not_matter() -> None:
         ("conversation_start_date", "soon", "CONVERSATION_START_DATE is wrong: "),
         ("conversation_active_budget", "0", "CONVERSATION_ACTIVE_BUDGET is wrong: "),
         ("conversation_executor", "celery", "CONVERSATION_EXECUTOR is wrong: "),
+        ("conversation_data_cloud_time_zone", "Denver", "CONVERSATION_DATA_CLOUD_TIME_ZONE is wrong: "),
+        ("conversation_data_cloud_time_zone", "", "CONVERSATION_DATA_CLOUD_TIME_ZONE is wrong: "),
         ("conversation_roads", "pigeon", "CONVERSATION_ROADS names pigeon; this release knows "),
     ],
 )
