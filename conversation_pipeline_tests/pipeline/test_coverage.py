@@ -49,6 +49,7 @@ COUNTS = (
     "entries_beyond_reach",
     "entries_late",
 )
+REMEMBERED = ("closed_at", "entries_at_close")
 Row = Mapping[str, Any]
 
 
@@ -273,6 +274,22 @@ def test_a_conversation_that_is_told_after_all_is_missing_no_more(world: World, 
     assert check(run, ALL_READ).passed
 
 
+def test_a_conversation_that_turns_out_to_have_nothing_to_tell_is_missing_no_more(
+    world: World, tmp_path: Path, talk: str
+) -> None:
+    """No row of the road's day changes: what is known of its readings does."""
+    world.fault(talk, "conversation_data.entries", status=404)
+    project = world.project(tmp_path / "project", "conversation_data")
+    cover(project, "conversation_data")
+    world.control.delete("faults")
+    world.fault(talk, "conversation_data.entries", status=200, body='{"conversationEntries": []}')
+
+    cover(project, "conversation_data")
+
+    found = rows(project)["conversation_data"]
+    assert (found["conversations_missing"], found["conversations_silent"]) == (0, 1)
+
+
 # What a road cannot have told yet
 
 
@@ -400,7 +417,7 @@ def test_entries_that_come_after_the_day_was_closed_are_late(world: World, tmp_p
 
     found = rows(project)["conversation_data"]
     assert (closed["entries_late"], found["entries_late"]) == (0, 3)
-    assert found["closed_at"] == closed["closed_at"]
+    assert [found[name] for name in REMEMBERED] == [closed[name] for name in REMEMBERED]
     assert check(run, STAY_CLOSED).description == (
         f"3 entries came after their day was closed ({KEY}): they are in conversation_entries; materialize messages, "
         "transcripts and the marts of those days again"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -121,12 +120,19 @@ def test_coverage_has_a_cell_for_each_day_and_road() -> None:
 def test_the_small_picture_of_coverage_has_each_day_in_its_colour() -> None:
     """Days in a row of the same state are one stroke, whose dashes they are."""
     heat = everything().heat
-    drawn = re.findall(r"<path stroke='(#[0-9a-f]+)'[^>]* d='([^']+)'", heat_strip(heat))
+    found = {
+        ((int(y) - 27) // 20, (int(x) - 118) // 20 + day): colour
+        for colour, path in re.findall(r"<path stroke='(#[0-9a-f]+)'[^>]* d='([^']+)'", heat_strip(heat))
+        for x, y, length in re.findall(r"M(\d+) (\d+)h(\d+)", path)
+        for day in range((int(length) + 3) // 20)
+    }
 
-    days = {colour: sum((int(length) + 3) // 20 for length in re.findall(r"h(\d+)", path)) for colour, path in drawn}
-
-    states = Counter(cell.state for cells in heat.roads.values() for cell in cells if cell.state != "none")
-    assert days == {STRIP_COLOURS[state]: count for state, count in states.items()}
+    assert found == {
+        (row, day): STRIP_COLOURS[cell.state]
+        for row, cells in enumerate(heat.roads.values())
+        for day, cell in enumerate(cells)
+        if cell.state != "none"
+    }
 
 
 @pytest.mark.parametrize(
