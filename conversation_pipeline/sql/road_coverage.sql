@@ -177,13 +177,14 @@ counted as (
 )
 
 select
-    counted.*,
+    counted.* exclude (entries_read),
     $day_start as coverage_date,
     -- When a day was first seen closed is what the mart remembers of itself.
     coalesce(before.closed_at, case when counted.is_closed then coalesce(counted.visible_until, $day_end) end)
         as closed_at,
-    coalesce(before.entries_at_close, case when counted.is_closed then counted.entries end) as entries_at_close,
-    greatest(0, counted.entries - before.entries_at_close) as entries_late
+    -- By the road's own file: the union may be behind it when the day is first seen closed.
+    coalesce(before.entries_at_close, case when counted.is_closed then counted.entries_read end) as entries_at_close,
+    greatest(0, counted.entries_read - before.entries_at_close) as entries_late
 from counted
 left join coverage_before as before using (road)
 order by road

@@ -424,6 +424,18 @@ def test_entries_that_come_after_the_day_was_closed_are_late(world: World, tmp_p
     )
 
 
+def test_entries_that_are_united_after_the_day_was_counted_are_not_late(world: World, tmp_path: Path) -> None:
+    """The road had told them when the day was first seen closed; the union was behind."""
+    project = world.project(tmp_path / "project", "conversation_data")
+    project.materialize(KEY, assets=[READ["conversation_data"], "road_coverage"])
+
+    cover(project, "conversation_data")
+
+    found = rows(project)["conversation_data"]
+    assert found["entries"]
+    assert (found["is_closed"], found["entries_at_close"], found["entries_late"]) == (True, found["entries"], 0)
+
+
 def late_entries(world: World, conversation: str, count: int) -> None:
     """Into a session of the day, whose record says that it has changed since."""
     session = next(

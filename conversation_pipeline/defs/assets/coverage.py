@@ -59,6 +59,7 @@ _ROADS = pa.schema(
         ("is_closed", pa.bool_()),
         ("visible_until", INSTANT),
         ("due_until", INSTANT),
+        ("entries_read", pa.int64()),
     ]
 )
 _UNREAD = pa.schema([("road", pa.string()), ("conversation_identifier", pa.string()), ("is_due", pa.bool_())])
@@ -171,6 +172,7 @@ class _Look:
         is_asked: Whether the road is asked conversation by conversation.
         visible_until: Up to when it can have told entries; ``None`` where it was not read.
         due_until: The same, for what it should have told.
+        entries_read: Entries in its own file of the day: the union may be behind.
         unread: Conversations on the work list of which there is no reading, and whether one was due.
     """
 
@@ -180,6 +182,7 @@ class _Look:
     is_closed: bool
     visible_until: datetime | None
     due_until: datetime | None
+    entries_read: int
     unread: Mapping[str, bool]
 
     @property
@@ -207,7 +210,7 @@ def _look_at_readings(lake: Lake, day: str, road: str) -> _Look:
     if receipt is None:
         listed = lake.dataset(CONVERSATION_ACTIVITY, [day]).to_table(columns=["conversation_identifier"])
         unread = dict.fromkeys(listed["conversation_identifier"].to_pylist(), True)
-        return _Look(road, True, False, False, None, None, unread)
+        return _Look(road, True, False, False, None, None, 0, unread)
     told = receipt.provenance
     unread = {
         conversation: is_due
@@ -216,16 +219,16 @@ def _look_at_readings(lake: Lake, day: str, road: str) -> _Look:
     }
     times = lake.dataset(_DATASETS[road], [day]).to_table(columns=["fetched_at"])["fetched_at"]
     newest = pc.max(times).as_py()
-    return _Look(road, True, True, told.get(CLOSED) == "true", newest, newest, unread)
+    return _Look(road, True, True, told.get(CLOSED) == "true", newest, newest, receipt.rows, unread)
 
 
 def _look_at_data_cloud(lake: Lake, day: str, lag: timedelta) -> _Look:
     receipt = lake.receipt(ENTRIES_DATA_CLOUD, day)
     if receipt is None:
-        return _Look(DATA_CLOUD, False, False, False, None, None, {})
+        return _Look(DATA_CLOUD, False, False, False, None, None, 0, {})
     asked_at = receipt.provenance.get(ASKED_AT)
     until = (receipt.written_at if asked_at is None else datetime.fromisoformat(asked_at)) - lag
-    return _Look(DATA_CLOUD, False, True, until >= Window.of_day(day).end, until, until, {})
+    return _Look(DATA_CLOUD, False, True, until >= Window.of_day(day).end, until, until, receipt.rows, {})
 
 
 def _look_at_archives(lake: Lake, day: str) -> _Look:
@@ -236,7 +239,9 @@ def _look_at_archives(lake: Lake, day: str) -> _Look:
     until = pc.max(taken).as_py()
     window = Window.of_day(day)
     is_read = until is not None and until > window.start
-    return _Look(ARCHIVE, False, is_read, is_read and until >= window.end, until, until, {})
+    receipt = lake.receipt(ENTRIES_ARCHIVE, day)
+    entries = 0 if receipt is None else receipt.rows
+    return _Look(ARCHIVE, False, is_read, is_read and until >= window.end, until, until, entries, {})
 
 
 def _overdue(looks: Sequence[_Look], day: str, data_cloud_lag: timedelta) -> list[_Look]:
