@@ -5,79 +5,61 @@
 -- from the one that was going on; names and roles from the entry, else from the conversation's participants, names of
 -- agents else from the org's users.
 
-with sessions as (
-    select id, conversation_identifier, coalesce(start_time, created_date) as started_at
-    from messaging_sessions
-),
+create temp macro named_record(ids, prefix) as
+    list_min(list_filter(ids::varchar[], lambda id: starts_with(id, prefix)));
 
-calls as (
-    select id, conversation_identifier, coalesce(call_start_date_time, created_date) as started_at
-    from voice_calls
-),
+create temp table spoken_in as
+select distinct conversation_identifier from tellings;
 
--- Told by their key prefixes, whether the record is in the lake or began before it.
-placed as (
-    select
-        *,
-        coalesce(
-            list_min(list_filter(related_records, lambda id: starts_with(id, '0Mw'))), messaging_session_id
-        ) as related_session,
-        coalesce(list_min(list_filter(related_records, lambda id: starts_with(id, '0LQ'))), voice_call_id)
-            as related_call
-    from tellings
-),
+-- From when to when a session or call of the conversation was the latest that had begun, with the leeway that
+-- whole-second record times need.
+create temp table sessions as
+select
+    key_of(conversation_identifier) as conversation,
+    id,
+    coalesce(start_time, created_date) - to_seconds(1) as began_at,
+    lead(began_at) over (partition by conversation_identifier order by began_at, id) as next_began_at
+from messaging_sessions
+semi join spoken_in using (conversation_identifier);
 
--- What was going on when an entry without such records was received: the latest session or call that had begun, with
--- the leeway that whole-second record times need.
-moments as (
-    select distinct conversation_identifier, transcripted_timestamp
-    from placed
-    where related_session is null and related_call is null
-),
-
-going_on as (
-    select
-        moments.*,
-        sessions.id as session_going_on,
-        calls.id as call_going_on
-    from moments
-    asof left join sessions
-        on sessions.conversation_identifier = moments.conversation_identifier
-        and sessions.started_at <= moments.transcripted_timestamp + to_seconds(1)
-    asof left join calls
-        on calls.conversation_identifier = moments.conversation_identifier
-        and calls.started_at <= moments.transcripted_timestamp + to_seconds(1)
-),
+create temp table calls as
+select
+    key_of(conversation_identifier) as conversation,
+    id,
+    coalesce(call_start_date_time, created_date) - to_seconds(1) as began_at,
+    lead(began_at) over (partition by conversation_identifier order by began_at, id) as next_began_at
+from voice_calls
+semi join spoken_in using (conversation_identifier);
 
 -- Entries name their sender as participants are keyed; who joined twice is called what they were called last.
-participants as (
-    select
-        conversations.conversation_identifier,
-        joined.participant_key as sender_subject,
-        arg_max(joined.participant_display_name, coalesce(joined.joined_time, joined.created_date)) as name
-    from conversation_participants as joined
-    join conversations on conversations.id = joined.conversation_id
-    semi join tellings on tellings.conversation_identifier = conversations.conversation_identifier
-    where trim(joined.participant_display_name) <> ''
-    group by all
-),
+create temp table participants as
+select
+    key_of(conversations.conversation_identifier) as conversation,
+    joined.participant_key as sender_subject,
+    arg_max(joined.participant_display_name, coalesce(joined.joined_time, joined.created_date)) as name
+from conversations
+semi join spoken_in using (conversation_identifier)
+join conversation_participants as joined on joined.conversation_id = conversations.id
+where trim(joined.participant_display_name) <> ''
+group by all;
 
 -- Data Cloud's published mapping tells senders by their names alone: what the participant of that name was, and who.
-roles as (
-    select
-        conversations.conversation_identifier,
-        joined.participant_display_name as name,
-        min(replace(joined.participant_role, ' ', '')) as role,
-        case when count(distinct joined.participant_key) = 1 then min(joined.participant_key) end as subject
-    from conversation_participants as joined
-    join conversations on conversations.id = joined.conversation_id
-    semi join tellings on tellings.conversation_identifier = conversations.conversation_identifier
-    where joined.participant_role is not null
-    group by all
-    having count(distinct joined.participant_role) = 1
-),
+create temp table roles as
+select
+    key_of(conversations.conversation_identifier) as conversation,
+    joined.participant_display_name as name,
+    min(replace(joined.participant_role, ' ', '')) as role,
+    case when count(distinct joined.participant_key) = 1 then min(joined.participant_key) end as subject
+from conversations
+semi join spoken_in using (conversation_identifier)
+join conversation_participants as joined on joined.conversation_id = conversations.id
+where joined.participant_role is not null
+group by all
+having count(distinct joined.participant_role) = 1;
 
-chosen as (
+-- A selection may come without its title; the choice that was offered has it.
+create temp table named_choices as
+with chosen as (
     select
         precedence,
         conversation_identifier,
@@ -111,88 +93,94 @@ titles_without_message as (
     from titles
     group by all
     having count(distinct title) = 1
-),
+)
 
--- A selection may come without its title; the choice that was offered has it.
-named_choices as (
-    select
-        chosen.precedence,
-        chosen.conversation_identifier,
-        chosen.entry_identifier,
-        list(
-            struct_pack(
-                option_identifier := chosen.option_identifier,
-                title := coalesce(chosen.title, titles.title, titles_without_message.title)
-            )
-            order by chosen.place
-        ) as selected_options,
-        string_agg(coalesce(chosen.title, titles.title, titles_without_message.title), ', ' order by chosen.place)
-            as text
-    from chosen
-    left join titles
-        on titles.conversation_identifier = chosen.conversation_identifier
-        and titles.entry_identifier = chosen.in_reply_to_entry_identifier
-        and titles.option_identifier = chosen.option_identifier
-    left join titles_without_message
-        on titles_without_message.conversation_identifier = chosen.conversation_identifier
-        and titles_without_message.option_identifier = chosen.option_identifier
-    group by chosen.precedence, chosen.conversation_identifier, chosen.entry_identifier
-),
+select
+    chosen.precedence,
+    chosen.conversation_identifier,
+    chosen.entry_identifier,
+    list(
+        struct_pack(
+            option_identifier := chosen.option_identifier,
+            title := coalesce(chosen.title, titles.title, titles_without_message.title)
+        )
+        order by chosen.place
+    ) as selected_options,
+    string_agg(coalesce(chosen.title, titles.title, titles_without_message.title), ', ' order by chosen.place)
+        as text
+from chosen
+left join titles
+    on titles.conversation_identifier = chosen.conversation_identifier
+    and titles.entry_identifier = chosen.in_reply_to_entry_identifier
+    and titles.option_identifier = chosen.option_identifier
+left join titles_without_message
+    on titles_without_message.conversation_identifier = chosen.conversation_identifier
+    and titles_without_message.option_identifier = chosen.option_identifier
+group by chosen.precedence, chosen.conversation_identifier, chosen.entry_identifier;
 
 -- Names of roads by the sets that shared knows.
-road_sets as (
+with road_sets as (
     select
-        set::utinyint as roads,
+        roads::utinyint as roads,
         list_sort(list_filter(
-            ['conversation_data', 'data_cloud', 'archive', 'connect'], lambda road, place: set & (1 << place) > 0
+            ['conversation_data', 'data_cloud', 'archive', 'connect'], lambda road, place: roads & (1 << place) > 0
         )) as roads_seen
-    from range(2, 32, 2) as sets(set)
+    from range(2, 32, 2) as sets(roads)
 ),
 
 entries as (
     select
-        placed.* replace (coalesce(renamed.entry_identifier, placed.entry_identifier) as entry_identifier),
-        placed.entry_identifier as told_identifier
-    from placed
+        tellings.* replace (coalesce(renamed.entry_identifier, tellings.entry_identifier) as entry_identifier),
+        tellings.entry_identifier as told_identifier
+    from tellings
     left join renamed
-        on renamed.precedence = placed.precedence
-        and renamed.conversation_identifier = placed.conversation_identifier
-        and renamed.told_identifier = placed.entry_identifier
+        on renamed.precedence = tellings.precedence
+        and renamed.conversation_identifier = tellings.conversation_identifier
+        and renamed.told_identifier = tellings.entry_identifier
+),
+
+keyed as (
+    select *, key_of(conversation_identifier) as conversation, key_of(entry_identifier) as entry
+    from entries
 ),
 
 shown as (
-    select entries.*, coalesce(shared.roads, 1::utinyint << entries.precedence) as roads
-    from entries
+    select
+        keyed.*,
+        coalesce(shared.roads, set_of(keyed.precedence)) as roads,
+        coalesce(named_record(related_records, '0Mw'), messaging_session_id) as named_session,
+        coalesce(named_record(related_records, '0LQ'), voice_call_id) as named_call,
+        -- Neither a session nor a call is named: it belongs to the one that was going on.
+        case when named_session is null and named_call is null then keyed.conversation end as adrift
+    from keyed
     left join shared
-        on shared.conversation_identifier = entries.conversation_identifier
-        and shared.entry_identifier = entries.entry_identifier
-    where shared.shown is null or shared.shown = entries.precedence
+        on shared.conversation = keyed.conversation
+        and shared.entry = keyed.entry
+    where shared.shown is null or shared.shown = keyed.precedence
 )
 
 select
     shown.* exclude (
-        precedence, as_of, roads, told_identifier, related_session, related_call,
+        precedence, as_of, conversation, entry, roads, told_identifier, named_session, named_call, adrift,
         messaging_session_id, voice_call_id, sender_role, sender_subject, sender_display_name, selected_options,
         text, payload
     ),
     case
-        when retold.precedence is not null then retold.text
+        when retold.text is not null then retold.text
         when shown.format_type = 'Selections' and shown.message_type is distinct from 'FormResponseMessage'
             then coalesce(named_choices.text, shown.text)
         else shown.text
     end as text,
-    -- The fuller road's payload still has the words that were taken back.
-    case when retold.precedence is not null then retold.payload else shown.payload end as payload,
+    -- The payload still has the words that were taken back.
+    case when retold.text is null then shown.payload end as payload,
     coalesce(named_choices.selected_options, shown.selected_options) as selected_options,
     coalesce(
-        shown.related_session,
-        case when shown.related_call is null and shown.modality is distinct from 'Voice'
-            then going_on.session_going_on end
+        shown.named_session,
+        case when shown.named_call is null and shown.modality is distinct from 'Voice' then sessions.id end
     ) as messaging_session_id,
     coalesce(
-        shown.related_call,
-        case when shown.related_session is null and going_on.session_going_on is null
-            then going_on.call_going_on end
+        shown.named_call,
+        case when shown.named_session is null and sessions.id is null then calls.id end
     ) as voice_call_id,
     coalesce(shown.sender_role, roles.role) as sender_role,
     coalesce(shown.sender_subject, roles.subject) as sender_subject,
@@ -201,23 +189,26 @@ select
 from shown
 join road_sets using (roads)
 left join retold
-    on retold.conversation_identifier = shown.conversation_identifier
-    and retold.entry_identifier = shown.entry_identifier
+    on retold.conversation = shown.conversation
+    and retold.entry = shown.entry
 left join named_choices
     on named_choices.precedence = shown.precedence
     and named_choices.conversation_identifier = shown.conversation_identifier
     and named_choices.entry_identifier = shown.told_identifier
-left join going_on
-    on going_on.conversation_identifier = shown.conversation_identifier
-    and going_on.transcripted_timestamp = shown.transcripted_timestamp
+left join sessions
+    on sessions.conversation = shown.adrift
+    and shown.transcripted_timestamp >= sessions.began_at
+    and shown.transcripted_timestamp < coalesce(sessions.next_began_at, 'infinity')
+left join calls
+    on calls.conversation = shown.adrift
+    and shown.transcripted_timestamp >= calls.began_at
+    and shown.transcripted_timestamp < coalesce(calls.next_began_at, 'infinity')
 left join participants
-    on participants.conversation_identifier = shown.conversation_identifier
+    on participants.conversation = case when shown.sender_display_name is null then shown.conversation end
     and participants.sender_subject = shown.sender_subject
 left join roles
-    on shown.sender_role is null
-    and roles.conversation_identifier = shown.conversation_identifier
+    on roles.conversation = case when shown.sender_role is null then shown.conversation end
     and roles.name = shown.sender_display_name
 left join users
-    on shown.sender_app_type = 'agent'
-    and left(users.id, 15) = left(shown.sender_subject, 15)
-order by shown.conversation_identifier, shown.entry_identifier
+    on left(users.id, 15) = case when shown.sender_app_type = 'agent' and shown.sender_display_name is null
+        then left(shown.sender_subject, 15) end

@@ -9,39 +9,80 @@ create temp macro other_time(told, shown) as
     >= case when epoch_ms(told) % 1000 = 0 or epoch_ms(shown) % 1000 = 0 then 1000 else 1 end;
 create temp macro other_list(told, shown) as len(told) > 0 and len(shown) > 0 and told <> shown;
 
-with entries as (
+with several as (
     select
-        tellings.* replace (coalesce(renamed.entry_identifier, tellings.entry_identifier) as entry_identifier),
-        renamed.precedence is not null as is_renamed
+        shared.conversation,
+        shared.entry,
+        tellings.conversation_identifier,
+        coalesce(renamed.entry_identifier, tellings.entry_identifier) as entry_identifier,
+        renamed.entry_identifier is not null as is_renamed,
+        tellings.precedence,
+        shared.shown,
+        tellings.road,
+        tellings.fetched_at,
+        tellings.text,
+        tellings.entry_type,
+        tellings.message_type,
+        tellings.format_type,
+        tellings.sender_role,
+        tellings.sender_app_type,
+        tellings.sender_subject,
+        tellings.sender_display_name,
+        tellings.modality,
+        tellings.visibility,
+        tellings.client_timestamp,
+        tellings.transcripted_timestamp,
+        tellings.client_duration_ms,
+        tellings.in_reply_to_entry_identifier,
+        tellings.options,
+        tellings.selected_options,
+        tellings.links
     from tellings
     left join renamed
         on renamed.precedence = tellings.precedence
         and renamed.conversation_identifier = tellings.conversation_identifier
         and renamed.told_identifier = tellings.entry_identifier
-),
-
-several as (
-    select entries.*, shared.shown
-    from entries
-    join shared using (conversation_identifier, entry_identifier)
+    join shared
+        on shared.conversation = key_of(tellings.conversation_identifier)
+        and shared.entry = key_of(coalesce(renamed.entry_identifier, tellings.entry_identifier))
 ),
 
 -- With the words that are shown, which after a redaction are those of a poorer road.
-entry as (
+shown as (
     select
         several.*,
         coalesce(retold.text, several.text) as words,
         coalesce(retold.road, several.road) as words_road,
         coalesce(retold.fetched_at, several.fetched_at) as words_fetched_at
     from several
-    left join retold using (conversation_identifier, entry_identifier)
+    left join retold using (conversation, entry)
     where several.precedence = several.shown
 ),
 
+-- What differs, be it in spelling alone: few tellings of many.
 pairs as (
-    select told, entry
+    select told, fullest
     from several as told
-    join entry using (conversation_identifier, entry_identifier)
+    join shown as fullest
+        on fullest.conversation = told.conversation
+        and fullest.entry = told.entry
+    where told.text <> fullest.words
+       or told.entry_type <> fullest.entry_type
+       or told.message_type <> fullest.message_type
+       or told.format_type <> fullest.format_type
+       or told.sender_role <> fullest.sender_role
+       or told.sender_app_type <> fullest.sender_app_type
+       or told.sender_subject <> fullest.sender_subject
+       or told.sender_display_name <> fullest.sender_display_name
+       or told.modality <> fullest.modality
+       or told.visibility <> fullest.visibility
+       or told.client_timestamp <> fullest.client_timestamp
+       or told.transcripted_timestamp <> fullest.transcripted_timestamp
+       or told.client_duration_ms <> fullest.client_duration_ms
+       or told.in_reply_to_entry_identifier <> fullest.in_reply_to_entry_identifier
+       or told.options <> fullest.options
+       or told.selected_options <> fullest.selected_options
+       or told.links <> fullest.links
 ),
 
 differences as (
@@ -49,117 +90,117 @@ differences as (
         told.conversation_identifier,
         told.entry_identifier,
         told.road,
-        entry.transcripted_timestamp,
+        fullest.transcripted_timestamp,
         told.fetched_at,
-        entry.road as shown_road,
-        entry.fetched_at as shown_fetched_at,
-        entry.words_road,
-        entry.words_fetched_at,
+        fullest.road as shown_road,
+        fullest.fetched_at as shown_fetched_at,
+        fullest.words_road,
+        fullest.words_fetched_at,
         unnest([
             {
                 'column_name': 'text',
-                'differs': other_words(told.text, entry.words),
+                'differs': other_words(told.text, fullest.words),
                 'told': told.text,
-                'shown': entry.words
+                'shown': fullest.words
             },
             {
                 'column_name': 'entry_type',
-                'differs': other_name(told.entry_type, entry.entry_type),
+                'differs': other_name(told.entry_type, fullest.entry_type),
                 'told': told.entry_type,
-                'shown': entry.entry_type
+                'shown': fullest.entry_type
             },
             {
                 'column_name': 'message_type',
-                'differs': other_name(told.message_type, entry.message_type),
+                'differs': other_name(told.message_type, fullest.message_type),
                 'told': told.message_type,
-                'shown': entry.message_type
+                'shown': fullest.message_type
             },
             {
                 'column_name': 'format_type',
-                'differs': other_name(told.format_type, entry.format_type),
+                'differs': other_name(told.format_type, fullest.format_type),
                 'told': told.format_type,
-                'shown': entry.format_type
+                'shown': fullest.format_type
             },
             {
                 'column_name': 'sender_role',
-                'differs': other_name(told.sender_role, entry.sender_role),
+                'differs': other_name(told.sender_role, fullest.sender_role),
                 'told': told.sender_role,
-                'shown': entry.sender_role
+                'shown': fullest.sender_role
             },
             {
                 'column_name': 'sender_app_type',
-                'differs': other_name(told.sender_app_type, entry.sender_app_type),
+                'differs': other_name(told.sender_app_type, fullest.sender_app_type),
                 'told': told.sender_app_type,
-                'shown': entry.sender_app_type
+                'shown': fullest.sender_app_type
             },
             {
                 'column_name': 'sender_subject',
-                'differs': other_subject(told.sender_subject, entry.sender_subject),
+                'differs': other_subject(told.sender_subject, fullest.sender_subject),
                 'told': told.sender_subject,
-                'shown': entry.sender_subject
+                'shown': fullest.sender_subject
             },
             {
                 'column_name': 'sender_display_name',
-                'differs': other_words(told.sender_display_name, entry.sender_display_name),
+                'differs': other_words(told.sender_display_name, fullest.sender_display_name),
                 'told': told.sender_display_name,
-                'shown': entry.sender_display_name
+                'shown': fullest.sender_display_name
             },
             {
                 'column_name': 'modality',
-                'differs': other_name(told.modality, entry.modality),
+                'differs': other_name(told.modality, fullest.modality),
                 'told': told.modality,
-                'shown': entry.modality
+                'shown': fullest.modality
             },
             {
                 'column_name': 'visibility',
-                'differs': other_name(told.visibility, entry.visibility),
+                'differs': other_name(told.visibility, fullest.visibility),
                 'told': told.visibility,
-                'shown': entry.visibility
+                'shown': fullest.visibility
             },
             {
                 'column_name': 'client_timestamp',
-                'differs': not told.is_renamed and other_time(told.client_timestamp, entry.client_timestamp),
+                'differs': not told.is_renamed and other_time(told.client_timestamp, fullest.client_timestamp),
                 'told': told.client_timestamp::varchar,
-                'shown': entry.client_timestamp::varchar
+                'shown': fullest.client_timestamp::varchar
             },
             {
                 'column_name': 'transcripted_timestamp',
                 -- Where an archive tells no time of the server, the client's stands in for it.
                 'differs': not told.is_renamed
                     and told.transcripted_timestamp is distinct from told.client_timestamp
-                    and other_time(told.transcripted_timestamp, entry.transcripted_timestamp),
+                    and other_time(told.transcripted_timestamp, fullest.transcripted_timestamp),
                 'told': told.transcripted_timestamp::varchar,
-                'shown': entry.transcripted_timestamp::varchar
+                'shown': fullest.transcripted_timestamp::varchar
             },
             {
                 'column_name': 'client_duration_ms',
-                'differs': abs(told.client_duration_ms - entry.client_duration_ms) >= 1000,
+                'differs': abs(told.client_duration_ms - fullest.client_duration_ms) >= 1000,
                 'told': told.client_duration_ms::varchar,
-                'shown': entry.client_duration_ms::varchar
+                'shown': fullest.client_duration_ms::varchar
             },
             {
                 'column_name': 'in_reply_to_entry_identifier',
-                'differs': other_subject(told.in_reply_to_entry_identifier, entry.in_reply_to_entry_identifier),
+                'differs': other_subject(told.in_reply_to_entry_identifier, fullest.in_reply_to_entry_identifier),
                 'told': told.in_reply_to_entry_identifier,
-                'shown': entry.in_reply_to_entry_identifier
+                'shown': fullest.in_reply_to_entry_identifier
             },
             {
                 'column_name': 'options',
-                'differs': other_list(told.options, entry.options),
+                'differs': other_list(told.options, fullest.options),
                 'told': told.options::varchar,
-                'shown': entry.options::varchar
+                'shown': fullest.options::varchar
             },
             {
                 'column_name': 'selected_options',
-                'differs': other_list(told.selected_options, entry.selected_options),
+                'differs': other_list(told.selected_options, fullest.selected_options),
                 'told': told.selected_options::varchar,
-                'shown': entry.selected_options::varchar
+                'shown': fullest.selected_options::varchar
             },
             {
                 'column_name': 'links',
-                'differs': other_list(told.links, entry.links),
+                'differs': other_list(told.links, fullest.links),
                 'told': told.links::varchar,
-                'shown': entry.links::varchar
+                'shown': fullest.links::varchar
             }
         ], recursive := true)
     from pairs

@@ -6,22 +6,43 @@
 
 -- Spellings. What is equal after these is told alike.
 
--- Entities as Connect writes them (X-Chatter-Entity-Encoding), and white space as exports may fold it.
-create temp macro as_read(words) as trim(regexp_replace(
-    replace(replace(replace(replace(replace(replace(
-        words, '&#39;', ''''), '&#92;', '\'), '&quot;', '"'), '&lt;', '<'), '&gt;', '>'), '&amp;', '&'),
-    '\s+', ' ', 'g'
-));
+-- Entities as Connect writes them (X-Chatter-Entity-Encoding), and white space as exports may fold it. Most texts have
+-- neither, which is quickly seen.
+create temp macro unescaped(words) as case
+    when contains(words, '&') then
+        replace(replace(replace(replace(replace(replace(
+            words, '&#39;', ''''), '&#92;', '\'), '&quot;', '"'), '&lt;', '<'), '&gt;', '>'), '&amp;', '&')
+    else words
+end;
+
+create temp macro folded_space(words) as case
+    when contains(words, '  ') or contains(words, chr(9)) or contains(words, chr(10)) or contains(words, chr(13)) then
+        regexp_replace(words, '\s+', ' ', 'g')
+    else words
+end;
+
+create temp macro as_read(words) as trim(folded_space(unescaped(words)));
+
 create temp macro other_words(words, others) as
-    words <> others and as_read(words) <> as_read(others)
-    and words <> as_read(others) and as_read(words) <> others;
+    words <> others
+    and as_read(words) <> as_read(others)
+    and words <> as_read(others)
+    and as_read(words) <> others;
 
 -- END_USER, End User and EndUser.
 create temp macro folded(name) as lower(replace(replace(name, '_', ''), ' ', ''));
 
 -- Record ids with 15 and with 18 characters, identifiers in upper and lower case.
-create temp macro as_named(subject) as
-    case when regexp_matches(subject, '^[a-zA-Z0-9]{15}([A-Z0-5]{3})?$') then left(subject, 15) else lower(subject) end;
+create temp macro as_named(subject) as case
+    when regexp_matches(subject, '^[a-zA-Z0-9]{15}([A-Z0-5]{3})?$') then left(subject, 15)
+    else lower(subject)
+end;
+
+-- Keys are compared by 64 bits of each of their two parts: two entries of one conversation that share them are to be
+-- expected once in ten thousand million days of ten million entries.
+create temp macro key_of(identifier) as hash(identifier);
+
+create temp macro set_of(precedence) as 1::utinyint << precedence;
 
 -- Entries of conversations that Data Cloud did not know yet go by a record id there.
 create temp table conversation_of as
@@ -64,37 +85,84 @@ from entries_archive
 union all by name
 select *, 4::utinyint as precedence, fetched_at as as_of from entries_connect;
 
--- Entries that several roads told by the same identifier. A road has each of its entries once. retold_by: a poorer road
--- that was read later than the fullest one, and whose text may be another one.
+-- Entries that several roads told by the same identifier; a road has each of its entries once. Minima and maxima of
+-- numbers alone: they take a fifth of the time of arg_min and the like.
 create temp table told_by_several as
 with said as (
     select
-        conversation_identifier,
-        entry_identifier,
+        key_of(conversation_identifier) as conversation,
+        key_of(entry_identifier) as entry,
         precedence,
         epoch_ms(as_of) as as_of,
-        case when text is not null then hash(text) end as words,
-        -- The newest counts, of equally new ones the fuller.
-        case when text is not null then epoch_ms(as_of) * 8 - precedence end as rank
+        case when text is not null then hash(unescaped(text)) end as words
     from tellings
 )
 
 select
-    conversation_identifier,
-    entry_identifier,
+    conversation,
+    entry,
     min(precedence) as shown,
-    bit_or(1::utinyint << precedence) as roads,
-    case when arg_min_null(words, precedence) <> arg_max(words, rank)
-        and arg_max(as_of, rank) > arg_min(as_of, precedence)
-        then arg_max(precedence, rank) end as retold_by
+    bit_or(set_of(precedence)) as roads,
+    -- Their words differ, and the fullest road was not read last.
+    min(words) <> max(words) and max(as_of) > (min(precedence::bigint << 44 | as_of) & ((1::bigint << 44) - 1))
+        as may_be_redacted
 from said
-group by conversation_identifier, entry_identifier
+group by conversation, entry
 having count(*) > 1;
 
--- Tellings without the entry's own identifier: the road told none, or Data Cloud one of its own.
+-- Tellings without the entry's own identifier: the road told none, or Data Cloud one of its own. They are matched with
+-- entries of other roads by conversation, time, sender and text (by type, where there is no text). Times count as the
+-- same up to 2 seconds apart: roads tell milliseconds or whole seconds, cut or rounded, which makes a second at most;
+-- two leave room for both, and nobody says the same twice on purpose in so short a time. Of equal texts in such a run the
+-- first is matched with the first, the second with the second: none is lost, and no two of one road become one.
+create temp macro tolerance() as interval 2 seconds;
+
+create temp macro says(text, entry_type) as coalesce('text ' || as_read(text), 'type ' || folded(entry_type));
+
+create temp macro other_sender(role, other_role, subject, other_subject) as
+    coalesce(folded(role) <> folded(other_role), false) or coalesce(as_named(subject) <> as_named(other_subject), false);
+
 create temp table unnamed as
+with candidates as (
+    select *, key_of(conversation_identifier) as conversation, key_of(entry_identifier) as entry
+    from tellings
+    where starts_with(entry_identifier, 'unnamed-') or (precedence = 2 and length(entry_identifier) <> 36)
+)
+
 select
     precedence,
+    conversation,
+    entry,
+    conversation_identifier,
+    entry_identifier,
+    transcripted_timestamp,
+    coalesce(client_timestamp, transcripted_timestamp) as client_timestamp,
+    -- A conversation of which a road tells no client's time throughout is compared by the server's.
+    bool_or(client_timestamp is null) over (partition by precedence, conversation_identifier) as by_server,
+    sender_role,
+    sender_subject,
+    says(text, entry_type) as says
+from candidates
+anti join told_by_several using (conversation, entry);
+
+-- Conversations that take a closer look: with such tellings, or with words that may have been taken back.
+create temp table looked_at as
+with in_question as (
+    select conversation from unnamed
+    union
+    select conversation from told_by_several where may_be_redacted
+),
+
+conversations as (
+    select conversation_identifier
+    from (select distinct conversation_identifier from tellings)
+    semi join in_question on in_question.conversation = key_of(conversation_identifier)
+)
+
+select
+    precedence,
+    key_of(conversation_identifier) as conversation,
+    key_of(entry_identifier) as entry,
     conversation_identifier,
     entry_identifier,
     transcripted_timestamp,
@@ -102,60 +170,48 @@ select
     sender_role,
     sender_subject,
     entry_type,
-    coalesce('text ' || as_read(text), 'type ' || folded(entry_type)) as says
+    text,
+    road,
+    fetched_at,
+    as_of
 from tellings
-anti join told_by_several using (conversation_identifier, entry_identifier)
-where starts_with(entry_identifier, 'unnamed-') or (precedence = 2 and length(entry_identifier) <> 36);
-
--- They are matched with entries of other roads by conversation, time, sender and text (by type, where there is no
--- text). Times count as the same up to 2 seconds apart: roads tell milliseconds or whole seconds, cut or rounded, which
--- makes a second at most; two leave room for both, and nobody says the same twice on purpose in so short a time. Of
--- equal texts in such a run the first is matched with the first, the second with the second: none is lost, and no two
--- of one road become one.
-create temp macro senders_differ(role, other_role, subject, other_subject) as
-    coalesce(folded(role) <> folded(other_role), false) or coalesce(as_named(subject) <> as_named(other_subject), false);
+semi join conversations using (conversation_identifier);
 
 create temp table renamed as
 with in_question as (
-    -- By the server's time where a road tells no client's of some entry of the conversation.
-    select precedence, conversation_identifier, bool_or(client_timestamp is null) as by_server
+    select precedence, conversation_identifier, says, any_value(by_server) as by_server
     from unnamed
+    where says is not null
     group by all
 ),
 
+-- Of each entry that has a name the fullest telling, where it says what an unnamed one says.
 named as (
     select
-        conversation_identifier,
-        entry_identifier,
-        bit_or(1::utinyint << precedence) as roads,
-        min(precedence) as shown,
-        arg_min(transcripted_timestamp, precedence) as transcripted_timestamp,
-        arg_min(coalesce(client_timestamp, transcripted_timestamp), precedence) as client_timestamp,
-        arg_min(sender_role, precedence) as sender_role,
-        arg_min(sender_subject, precedence) as sender_subject,
-        coalesce(arg_min('text ' || as_read(text), precedence), arg_min('type ' || folded(entry_type), precedence))
-            as says
-    from tellings
-    semi join in_question using (conversation_identifier)
-    anti join unnamed using (precedence, conversation_identifier, entry_identifier)
-    group by conversation_identifier, entry_identifier
+        looked_at.* replace (coalesce(client_timestamp, transcripted_timestamp) as client_timestamp),
+        says(text, entry_type) as says,
+        coalesce(told_by_several.roads, set_of(precedence)) as roads
+    from looked_at
+    anti join unnamed using (precedence, conversation, entry)
+    left join told_by_several using (conversation, entry)
+    where coalesce(told_by_several.shown = precedence, true)
 ),
 
 candidates as (
     select
         in_question.precedence,
-        conversation_identifier,
-        entry_identifier,
+        named.conversation_identifier,
+        named.entry_identifier,
         true as has_name,
         case when by_server then transcripted_timestamp else client_timestamp end as said_at,
         sender_role,
         sender_subject,
         says,
         roads,
-        shown
+        named.precedence as shown
     from named
-    join in_question using (conversation_identifier)
-    where roads & (1::utinyint << in_question.precedence) = 0
+    join in_question using (conversation_identifier, says)
+    where roads & set_of(in_question.precedence) = 0
 
     union all
 
@@ -168,18 +224,17 @@ candidates as (
         sender_role,
         sender_subject,
         says,
-        1::utinyint << precedence,
+        set_of(precedence),
         precedence
     from unnamed
-    join in_question using (precedence, conversation_identifier)
+    where says is not null
 ),
 
-begins as (
+begun as (
     select
         *,
-        coalesce(said_at - lag(said_at) over in_order > interval 2 seconds, true) as is_first
+        coalesce(said_at - lag(said_at) over in_order > tolerance(), true) as begins
     from candidates
-    where says is not null
     window in_order as (
         partition by precedence, conversation_identifier, says order by said_at, has_name, entry_identifier
     )
@@ -188,10 +243,10 @@ begins as (
 runs as (
     select
         *,
-        count_if(is_first) over (
+        count_if(begins) over (
             partition by precedence, conversation_identifier, says order by said_at, has_name, entry_identifier
         ) as run
-    from begins
+    from begun
 ),
 
 places as (
@@ -216,26 +271,16 @@ matched as (
     join places as entry using (precedence, conversation_identifier, says, run, place)
     where not telling.has_name
       and entry.has_name
-      and not senders_differ(telling.sender_role, entry.sender_role, telling.sender_subject, entry.sender_subject)
+      and not other_sender(telling.sender_role, entry.sender_role, telling.sender_subject, entry.sender_subject)
 ),
 
 -- What no road has a name for is matched among the roads in the same way, and goes by the fullest one's identifier.
 left_over as (
-    select *
+    select *, coalesce(transcripted_timestamp - lag(transcripted_timestamp) over in_order > tolerance(), true) as begins
     from unnamed
-    anti join matched
-        on matched.precedence = unnamed.precedence
-        and matched.conversation_identifier = unnamed.conversation_identifier
-        and matched.told_identifier = unnamed.entry_identifier
+    anti join (select precedence, conversation_identifier, told_identifier as entry_identifier from matched)
+        using (precedence, conversation_identifier, entry_identifier)
     where says is not null
-),
-
-left_over_begins as (
-    select
-        *,
-        coalesce(transcripted_timestamp - lag(transcripted_timestamp) over in_order > interval 2 seconds, true)
-            as is_first
-    from left_over
     window in_order as (
         partition by conversation_identifier, says order by transcripted_timestamp, precedence, entry_identifier
     )
@@ -244,10 +289,10 @@ left_over_begins as (
 left_over_runs as (
     select
         *,
-        count_if(is_first) over (
+        count_if(begins) over (
             partition by conversation_identifier, says order by transcripted_timestamp, precedence, entry_identifier
         ) as run
-    from left_over_begins
+    from left_over
 ),
 
 left_over_places as (
@@ -273,53 +318,59 @@ select
     conversation_identifier,
     telling.entry_identifier,
     leader.entry_identifier,
-    1::utinyint << leader.precedence,
+    set_of(leader.precedence),
     leader.precedence
 from left_over_places as telling
 join leaders as leader using (conversation_identifier, says, run, place)
 where telling.precedence > leader.precedence
-  and not senders_differ(telling.sender_role, leader.sender_role, telling.sender_subject, leader.sender_subject);
+  and not other_sender(telling.sender_role, leader.sender_role, telling.sender_subject, leader.sender_subject);
 
 -- Entries that several roads told, whichever way that was found out.
-create temp view shared as
-select * from told_by_several anti join renamed using (conversation_identifier, entry_identifier)
-union all by name
-select
-    conversation_identifier,
-    entry_identifier,
-    least(min(renamed.precedence), min(renamed.shown)) as shown,
-    bit_or(1::utinyint << renamed.precedence) | bit_or(renamed.roads) as roads,
-    any_value(told_by_several.retold_by) as retold_by
-from renamed
-left join told_by_several using (conversation_identifier, entry_identifier)
-group by conversation_identifier, entry_identifier;
+create temp table shared as
+with renamed_entries as (
+    select
+        key_of(conversation_identifier) as conversation,
+        key_of(entry_identifier) as entry,
+        least(min(precedence), min(shown)) as shown,
+        bit_or(set_of(precedence)) | bit_or(roads) as roads
+    from renamed
+    group by conversation_identifier, entry_identifier
+)
+
+select conversation, entry, shown, roads
+from told_by_several
+anti join renamed_entries using (conversation, entry)
+union all
+select conversation, entry, shown, roads from renamed_entries;
 
 -- Redacted upstream: under the same identifier and time a poorer road, read later, has another text. That is what is
 -- shown until the fuller road has been read again.
 create temp table retold as
-with newer as (
-    select tellings.*
-    from tellings
-    join told_by_several using (conversation_identifier, entry_identifier)
-    where tellings.precedence = told_by_several.retold_by
+with tellings_of_redacted as (
+    select looked_at.*, told_by_several.shown
+    from looked_at
+    join told_by_several using (conversation, entry)
+    where told_by_several.may_be_redacted and looked_at.text is not null
 ),
 
-older as (
-    select tellings.*
-    from tellings
-    join told_by_several using (conversation_identifier, entry_identifier)
-    where tellings.precedence = told_by_several.shown and told_by_several.retold_by is not null
+-- The newest counts, of equally new ones the fuller.
+newest as (
+    select *
+    from tellings_of_redacted
+    qualify row_number() over (partition by conversation, entry order by as_of desc, precedence) = 1
 )
 
 select
-    newer.conversation_identifier,
-    newer.entry_identifier,
-    newer.precedence,
-    newer.road,
-    newer.text,
-    newer.payload,
-    newer.fetched_at
-from newer
-join older using (conversation_identifier, entry_identifier)
-where other_words(newer.text, older.text)
-  and date_trunc('second', newer.transcripted_timestamp) = date_trunc('second', older.transcripted_timestamp);
+    newest.conversation,
+    newest.entry,
+    newest.road,
+    newest.text,
+    newest.fetched_at
+from newest
+join tellings_of_redacted as fullest
+    on fullest.conversation = newest.conversation
+    and fullest.entry = newest.entry
+    and fullest.precedence = newest.shown
+where newest.as_of > fullest.as_of
+  and other_words(newest.text, fullest.text)
+  and date_trunc('second', newest.transcripted_timestamp) = date_trunc('second', fullest.transcripted_timestamp);

@@ -331,19 +331,19 @@ def test_what_is_no_redaction_changes_nothing(newer: dict[str, Any]) -> None:
     assert (row["text"], row["payload"]) == ("hello", "{}")
 
 
-# Whatever comes, in whatever order.
+# Whatever comes, in whatever order. Conversations do not touch each other, so that one run of the model tries many.
 
 _TEXTS = st.sampled_from(["yes", "yes ", "no", "&amp;", "&", None])
 _TELLING = st.tuples(
     st.sampled_from([*ROADS]),
-    st.sampled_from(["c1", "c2", "c3"]),
+    st.integers(1, 15).map(lambda n: f"c{n}"),
     st.one_of(st.integers(1, 3).map(uid), st.integers(1, 4).map(lambda n: f"unnamed-{n}")),
     _TEXTS,
     st.sampled_from([0, 0.4, 1, 1.9, 5, 6]),
     st.sampled_from([1, 2, 3]),
     st.sampled_from(["EndUser", "Agent", None]),
 )
-_TELLINGS = st.lists(_TELLING, max_size=40, unique_by=lambda it: it[:3])
+_TELLINGS = st.lists(_TELLING, min_size=60, max_size=120, unique_by=lambda it: it[:3])
 
 
 def rows_of(tellings: Sequence[tuple[Any, ...]]) -> list[Row]:
@@ -353,7 +353,7 @@ def rows_of(tellings: Sequence[tuple[Any, ...]]) -> list[Row]:
     ]
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(_TELLINGS, st.randoms(use_true_random=False))
 def test_the_order_in_which_roads_arrive_does_not_matter(tellings: list[tuple[Any, ...]], shuffle: Any) -> None:
     """The union is a function of what the roads told; a road that is added a year later finds its place."""
@@ -365,7 +365,7 @@ def test_the_order_in_which_roads_arrive_does_not_matter(tellings: list[tuple[An
     assert conflicts(*told) == conflicts(*in_another_order)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(_TELLINGS)
 def test_every_telling_is_in_one_entry_and_no_road_twice(tellings: list[tuple[Any, ...]]) -> None:
     """Each entry once, none lost: the roads seen of all entries are all the tellings, road by road."""

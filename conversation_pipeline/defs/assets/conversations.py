@@ -63,13 +63,7 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            inputs = {
-                **_tellings(lake, day),
-                "entries_of_two_days": _told_with_options(lake, [_day_before(day), day]),
-                "conversation_participants": up_to(lake, CONVERSATION_PARTICIPANTS, day),
-                "users": lake.dataset(USERS),
-            }
-            return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run.run_id)
+            return land_model(CONVERSATION_ENTRIES, day, union_inputs(lake, day), lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
         return checked(context, lake, CONVERSATION_ENTRIES)
@@ -139,6 +133,16 @@ def _deps_of_tellings(roads: Collection[str], offered_on: dg.PartitionMapping | 
         dg.AssetDep(VOICE_CALLS.name, partition_mapping=trailing_days()),
         dg.AssetDep(CONVERSATIONS.name, partition_mapping=trailing_days()),
     ]
+
+
+def union_inputs(lake: Lake, day: str) -> dict[str, Any]:
+    """What ``conversation_entries`` of a day is made of."""
+    return {
+        **_tellings(lake, day),
+        "entries_of_two_days": _told_with_options(lake, [_day_before(day), day]),
+        "conversation_participants": up_to(lake, CONVERSATION_PARTICIPANTS, day),
+        "users": lake.dataset(USERS),
+    }
 
 
 def _tellings(lake: Lake, day: str) -> dict[str, Any]:

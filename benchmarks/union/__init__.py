@@ -1,0 +1,1 @@
+"""Four roads united, on two cores, within 2 GB."""
