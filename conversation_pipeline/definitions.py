@@ -42,7 +42,7 @@ def build_defs(
     datasets = with_custom_fields(DATASETS, loaded.custom_fields)
     return dg.Definitions(
         assets=assets(datasets, loaded.roads, days),
-        schedules=[*schedules(days), conversations_live(loaded.roads, days)],
+        schedules=[*schedules(loaded.roads, days), conversations_live(loaded.roads, days)],
         asset_checks=checks(loaded.roads, days),
         sensors=[
             *sensors(datasets, days),

@@ -1,6 +1,6 @@
 """What runs by itself. Schedules start stopped: a user switches on what the org allows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -9,14 +9,23 @@ import pyarrow.compute as pc
 
 from conversation_pipeline.defs import drift, integrity
 from conversation_pipeline.defs.assets.archives import BY_ARRIVAL
+from conversation_pipeline.defs.assets.conversations import ROADS_AGREE
 from conversation_pipeline.defs.assets.marts import METRICS_AGREE
-from conversation_pipeline.defs.landing import DAYS_A_RUN
+from conversation_pipeline.defs.landing import DAYS_A_RUN, ENTRY_ROADS
+from conversation_pipeline.defs.landing.redactions import days_with_retold
 from conversation_pipeline.defs.sweep import LONG_AGO, asked_at, days_told_by_sessions, last_materialized
 from conversation_pipeline.extract.changes import changed_days
 from conversation_pipeline.extract.windows import unbroken
 from conversation_pipeline.salesforce.errors import SalesforceError
 from conversation_pipeline.schemas import Dataset, Group
-from conversation_pipeline.schemas.conversations import CONVERSATION_PARTICIPANTS, CONVERSATIONS, TRANSCRIPTS
+from conversation_pipeline.schemas.conversations import (
+    CONVERSATION_ENTRIES,
+    CONVERSATION_PARTICIPANTS,
+    CONVERSATIONS,
+    ENTRY_CONFLICTS,
+    MESSAGES,
+    TRANSCRIPTS,
+)
 from conversation_pipeline.schemas.marts import AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS, SESSION_KPIS
 from conversation_pipeline.schemas.messaging import MESSAGING_SESSIONS
 from conversation_pipeline.schemas.voice import VOICE_CALLS
@@ -27,9 +36,11 @@ LOOK_BACK_DAYS = 3
 
 _FIGURES = (SESSION_KPIS, AGENT_DAILY_KPIS, CHANNEL_DAILY_KPIS, QUEUE_DAILY_KPIS)
 _MADE_OF_SESSIONS = (TRANSCRIPTS, *_FIGURES)
+_MADE_OF_ENTRIES = (CONVERSATION_ENTRIES, ENTRY_CONFLICTS, MESSAGES, TRANSCRIPTS)
+_CHECKS = {SESSION_KPIS.name: [METRICS_AGREE], ENTRY_CONFLICTS.name: [ROADS_AGREE]}
 
 
-def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
+def schedules(roads: Collection[str], daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
     job = dg.define_asset_job(
         "conversations_daily",
         selection=(dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks()) - dg.AssetSelection.tag(*BY_ARRIVAL),
@@ -45,7 +56,8 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         required_resource_keys={"lake", "salesforce"},
         description=f"Every night at 00:30 UTC: the last {LOOK_BACK_DAYS} days that have ended, those that are due to "
         "be read again (CONVERSATION_REREAD_DAYS), and of older days the sessions and calls that went on, with their "
-        "transcripts and figures, and the conversations whose sessions changed since.",
+        "transcripts and figures, the conversations whose sessions changed since, and those of which a poorer road has "
+        "newer words.",
     )
     def conversations_nightly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         today = context.scheduled_execution_time.date()
@@ -61,6 +73,7 @@ def schedules(daily: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition
         return [
             *[_request(run, tonight=today) for run in nightly],
             *_older_ones(context, first, tonight=today),
+            *_retold(context, roads, asked, tonight=today),
             *_sweep(context, asked, tonight=today),
         ]
 
@@ -107,6 +120,18 @@ def _older_ones(context: dg.ScheduleEvaluationContext, first: date, *, tonight: 
             yield _request(run, dataset, *_MADE_OF_SESSIONS, tonight=tonight)
 
 
+def _retold(
+    context: dg.ScheduleEvaluationContext, roads: Collection[str], asked: set[str], *, tonight: date
+) -> Iterator[dg.RunRequest]:
+    """Days on which a poorer road, such as an archive, has newer words: the fuller road reads those conversations."""
+    since = context.scheduled_execution_time - timedelta(days=LOOK_BACK_DAYS)
+    for road in ENTRY_ROADS:
+        if road.name in roads:
+            days = days_with_retold(context.resources.lake, road.name, since)
+            for run in unbroken((day for day in days if day not in asked), longest=DAYS_A_RUN):
+                yield _request(run, road.dataset, *_MADE_OF_ENTRIES, tonight=tonight)
+
+
 def _sweep(context: dg.ScheduleEvaluationContext, asked: set[str], *, tonight: date) -> Iterator[dg.RunRequest]:
     """Objects without a stamp, of older days: only the days of conversations whose sessions or calls have changed."""
     lake: Lake = context.resources.lake
@@ -136,4 +161,4 @@ def _own_checks(dataset: Dataset) -> list[dg.AssetCheckKey]:
     """The checks that its asset evaluates itself, all of which a request has to name; not those that ask the org."""
     if dataset.group is Group.ON_PLATFORM:
         return integrity.keys(dataset, drift.CHECK)
-    return integrity.keys(dataset, *([METRICS_AGREE] if dataset is SESSION_KPIS else []))
+    return integrity.keys(dataset, *_CHECKS.get(dataset.name, []))

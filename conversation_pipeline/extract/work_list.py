@@ -40,6 +40,8 @@ class Need:
         has_call: Whether a call is among its interactions.
         readable: False while only calls that have not settled are known: their entries are not stored yet.
         live: Whether entries may come without any of its records changing: a session is open, and not idle.
+        retold_at: When a poorer road was read that has other words under the same identifier and time; ``None`` if none
+            has. Whether they were taken back, only a reading of the whole day since then tells.
     """
 
     conversation_identifier: str
@@ -49,6 +51,7 @@ class Need:
     has_call: bool = False
     readable: bool = True
     live: bool = True
+    retold_at: datetime | None = None
 
     @property
     def window(self) -> Window:
@@ -66,7 +69,7 @@ class Need:
             return min(now, self.window.end + OVERLAP)
         ages = [timedelta(0), *read_again_after, *([CALL_READ_AGAIN_AFTER] if self.has_call else [])]
         passed = [self.settled_at + age for age in ages if self.settled_at + age <= now]
-        changes = [self.changed_at + _SECOND] if self.changed_at is not None else []
+        changes = [at + _SECOND for at in (self.changed_at, self.retold_at) if at is not None]
         return max([*passed, *changes], default=self.window.start)
 
 
@@ -168,7 +171,7 @@ def _chain(readings: Sequence[Held[Ref]], day: Window) -> tuple[Held[Ref], ...]:
 def _window(need: Need, chain: Sequence[Held[Ref]], now: datetime) -> Window:
     """What to ask for: the whole day, or while it goes on what came since it was last read."""
     day = need.window
-    if not chain or now >= need.settled_at or len(chain) >= LONGEST_CHAIN:
+    if not chain or now >= need.settled_at or need.retold_at is not None or len(chain) >= LONGEST_CHAIN:
         return day
     since = max(day.start, chain[-1].fetched_at - OVERLAP)
     return Window(since, day.end) if since < day.end else day

@@ -294,6 +294,9 @@ CONVERSATION_ENTRIES = Dataset(
     ),
 )
 
+FULLEST_FIRST = ("conversation_data", "data_cloud", "archive", "connect")
+"""Entry roads in the order in which they are believed: of one entry the fuller road's telling is shown."""
+
 ENTRY_CONFLICTS = Dataset(
     name="entry_conflicts",
     grain="One row per entry, road and column where that road told otherwise than what is shown.",

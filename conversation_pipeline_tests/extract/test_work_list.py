@@ -30,8 +30,18 @@ def need(
     readable: bool = True,
     live: bool = True,
     has_call: bool = False,
+    retold_at: datetime | None = None,
 ) -> Need:
-    return Need("conversation", day, SETTLED_AT, changed_at, has_call=has_call, readable=readable, live=live)
+    return Need(
+        "conversation",
+        day,
+        SETTLED_AT,
+        changed_at,
+        has_call=has_call,
+        readable=readable,
+        live=live,
+        retold_at=retold_at,
+    )
 
 
 def held(fetched_at: datetime, *, window: Window | None = None, ref: str = "reading") -> Held[str]:
@@ -96,6 +106,24 @@ def test_a_reading_of_an_open_day_is_asked_again() -> None:
 def test_a_reading_at_the_instant_of_settling_stands() -> None:
     """From that instant on, entries no longer move."""
     assert not planned(need(), having=[held(SETTLED_AT)]).requests
+
+
+def test_words_that_a_poorer_road_has_newer_are_asked_for_once() -> None:
+    """They may have been taken back: the day is read as a whole, and that reading stands whatever it says."""
+    needed = need(retold_at=LATER)
+    [request] = planned(needed, having=[held(SETTLED_AT)], now=LATER + SECOND).requests
+
+    assert request.window == Window.of_day(DAY)
+    assert not planned(needed, having=[held(SETTLED_AT), held(LATER + SECOND)], now=LATER + SECOND).requests
+
+
+def test_a_day_that_goes_on_is_read_as_a_whole_for_newer_words() -> None:
+    """What came since its last reading is not where words were taken back."""
+    [request] = planned(
+        need(retold_at=EARLIER), having=[held(EARLIER - OVERLAP)], now=EARLIER + timedelta(minutes=1)
+    ).requests
+
+    assert request.window == Window.of_day(DAY)
 
 
 def test_a_changed_conversation_is_asked_again() -> None:

@@ -22,6 +22,7 @@ from conversation_pipeline.defs.landing.readings import (
     read_back,
     stage_reading,
 )
+from conversation_pipeline.defs.landing.redactions import retold_conversations
 from conversation_pipeline.defs.landing.roads import EntryRoad
 from conversation_pipeline.defs.reporting import (
     SECONDS_BETWEEN_LINES,
@@ -97,7 +98,7 @@ def pull_entries(landing: EntryLanding, days: Sequence[str]) -> EntriesPull:
     org, staging, dataset = landing.org, landing.staging, landing.road.dataset.name
     with org.meter.measured() as used:
         now = org.query.server_time()
-        needs = tuple(_needs(days, landing.lake, now))
+        needs = tuple(_needs(landing, days, now))
         pulls = tuple(open_pull(staging, dataset, day, now) for day in days)
         at(KillPoint.PULL_OPENED)
         work = _plan(landing, needs, days, now, {pull.day: pull.started_at for pull in pulls if pull.resumed})
@@ -338,11 +339,13 @@ def _with_kept(
         yield batch
 
 
-def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:
+def _needs(landing: EntryLanding, days: Sequence[str], now: datetime) -> Iterator[Need]:
+    lake = landing.lake
     known = set(lake.partitions(CONVERSATION_ACTIVITY))
     for day in days:
         if day not in known:
             raise PublishError(f"{CONVERSATION_ACTIVITY.name} of {day} is not in the lake: materialize it first")
+        retold = retold_conversations(lake, landing.road.name, day)
         for row in lake.read(CONVERSATION_ACTIVITY, day).to_pylist():
             has_call, settled_at = "Voice" in row["modality"], row["settled_at"]
             yield Need(
@@ -353,6 +356,7 @@ def _needs(days: Sequence[str], lake: Lake, now: datetime) -> Iterator[Need]:
                 has_call=has_call,
                 readable="Messaging" in row["modality"] or settled_at <= now,
                 live=row["is_live"] is not False,
+                retold_at=retold.get(row["conversation_identifier"]),
             )
 
 
@@ -370,7 +374,7 @@ def plan_entries(
     Args:
         staged: Readings that may serve the days, where they are known.
     """
-    return _plan(landing, tuple(_needs(days, landing.lake, now)), days, now, {}, staged)
+    return _plan(landing, tuple(_needs(landing, days, now)), days, now, {}, staged)
 
 
 def _refuse_to_empty(landing: EntryLanding, days: Sequence[str], not_found: int) -> None:
