@@ -11,7 +11,8 @@ import pyarrow as pa
 from conversation_pipeline.archives.errors import Unreadable
 
 UTF_8 = "utf-8"
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 4 * 2**20
+"""Large, since after each the thread may have to wait for its turn to run Python."""
 
 _MARKS = (
     (codecs.BOM_UTF8, UTF_8),

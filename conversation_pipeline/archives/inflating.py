@@ -13,7 +13,7 @@ SPOILT = cast(type[Exception], igzip_lib.error)
 """What ISA-L raises on packed bytes that are none."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-_PACKED_BYTES = 2**18
+_PACKED_BYTES = 2**20
 
 
 class Inflated(io.RawIOBase):
