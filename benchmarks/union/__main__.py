@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000, help="of all four roads together")
     parser.add_argument("--days", type=int, default=30, help="they are spread over so many")
     parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
-    parser.add_argument("--rounds", type=int, default=2, help="each stage so often, in turns; the least CPU counts")
+    parser.add_argument("--rounds", type=int, default=2, help="each stage so often; the least CPU counts")
     parser.add_argument("--folder", type=Path, help="keeps the lake, for more runs; by default a temporary folder")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -43,13 +43,9 @@ def main() -> None:
         size = sum(file.stat().st_size for road in ROADS for file in (lake / road.name).rglob("*.parquet"))
         print(f"{rows:,} rows of four roads, {size / 1e6:,.0f} MB of Parquet, {given.days} days\n")
         print(f"{'stage':11}{'made':>12}{'seconds':>9}{'rows/s':>11}{'CPU s':>8}{'a CPU s':>11}{'peak MB':>9}")
-        best: dict[str, dict[str, float]] = {}
-        for _ in range(given.rounds):
-            for stage in given.stage:
-                told = measured(stage, lake, folder)
-                if stage not in best or told["cpu"] < best[stage]["cpu"]:
-                    best[stage] = told
-        for stage, told in best.items():
+        for stage in given.stage:
+            runs = (measured(stage, lake, folder) for _ in range(given.rounds))
+            told = min(runs, key=lambda run: run["cpu"])
             print(
                 f"{stage:11}{told['made']:>12,.0f}{told['seconds']:>9.1f}{rows / told['seconds']:>11,.0f}"
                 f"{told['cpu']:>8.1f}{rows / told['cpu']:>11,.0f}{told['megabytes']:>9,.0f}",
