@@ -76,7 +76,8 @@ class Referred:
 
     Attributes:
         values: Different values of the column, of rows that can be judged.
-        missing: Those that are nowhere in the lake.
+        missing: Those that are nowhere in the lake; none of records of any age where one is of these days: the
+            others may be older than the lake, and are not worth a look at all of its days with each run.
         judged: False where the lake does not hold what they would be looked up in; of records of any age, where none
             was created on the day itself.
         complete: Whether all days on which the referred record may have been created were read after they had ended:
@@ -113,6 +114,8 @@ def look_at_reference(
     rows = _of(lake, dataset, partition)
     values = missing = _values(_judged(rows, dataset, reference.column, read))
     for days in (near, None):
+        if reference.created_within is None and len(missing) < len(values):
+            return Referred(len(values))
         for one in referred:
             missing = _without(missing, lake, one, reference.to_column, days)
     return Referred(

@@ -154,6 +154,29 @@ def test_records_of_any_age_are_judged_by_days_that_have_some(lake: Lake) -> Non
     assert not look_at_reference(lake, RIDES, DAY, Reference("car", ("cars",)), TARGETS).judged
 
 
+def test_of_records_of_any_age_one_that_is_there_is_enough(lake: Lake) -> None:
+    """The others may be older than the lake: all of its days are not read for them with each run."""
+    put(lake, CARS, [{"id": "beetle"}])
+    put(lake, CARS, [], LONG_AGO)
+    Path(lake.uri(CARS, LONG_AGO)).write_bytes(b"not to be read")
+    put(lake, RIDES, [{"id": car, "number": 1, "car": car} for car in ("beetle", "older")])
+
+    found = look_at_reference(lake, RIDES, DAY, Reference("car", ("cars",)), TARGETS)
+
+    assert (found.values, found.missing) == (2, 0)
+
+
+def test_records_of_any_age_are_looked_for_everywhere_where_none_is_near(lake: Lake) -> None:
+    """Else a day whose records are all old would be a finding."""
+    put(lake, CARS, [{"id": "new"}])
+    put(lake, CARS, [{"id": "beetle"}], LONG_AGO)
+    ride(lake, car="beetle")
+
+    found = look_at_reference(lake, RIDES, DAY, Reference("car", ("cars",)), TARGETS)
+
+    assert (found.values, found.missing) == (1, 0)
+
+
 def test_a_snapshot_is_complete(lake: Lake) -> None:
     """It has all there are, whatever their age."""
     put(lake, COLORS, [{"id": "red"}], None)
