@@ -65,28 +65,28 @@ def batches(
     *,
     road: str,
     drift: Drift,
-    rows_a_batch: int = 8192,
+    rows_a_batch: int = 16_384,
 ) -> Iterator[pa.RecordBatch]:
     """
     The readings' entries within the window as rows of an entries dataset, the last word on each first.
 
     Pages overlap: an entry of a reading stands once, but for one that is told again a hundred thousand entries later:
     of its rows the first counts. Memory grows neither with the number of readings nor with the length of one: a batch
-    is handed on as soon as it is full. A reading that fits a batch is in the order of its identifiers.
+    is handed on as soon as it is full. A reading of up to a page is in the order of its identifiers.
 
     Args:
         road: ``connect`` for entries that are texts alone; any other tells its entries with payloads.
     """
     waiting = _Waiting(dataset, road, drift)
     for reading in readings:
-        for entries in _kept(reading, window, rows_a_batch):
+        for entries in _kept(reading, window, min(rows_a_batch, _ENTRIES_AT_ONCE)):
             waiting.add(reading, entries)
             if waiting.rows >= rows_a_batch:
                 yield waiting.batch()
     yield waiting.batch()
 
 
-def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Iterator[list[Entry]]:
+def _kept(reading: ReadConversation, window: Window, at_once: int) -> Iterator[list[Entry]]:
     """The reading's entries in the window, each once; every list in the order of its identifiers."""
     asked_for, served = reading.window or window, reading.serves or window
     wanted = range(
@@ -99,7 +99,7 @@ def _kept(reading: ReadConversation, window: Window, rows_a_batch: int) -> Itera
         entries = _received_in(wanted, read_page(body), asked_for)
         last_words: dict[str, Entry] = dict(zip(map(_identifier, entries), entries, strict=True))
         kept += [last_words[identifier] for identifier in seen.add(last_words)]
-        if len(kept) >= rows_a_batch:
+        if len(kept) >= at_once:
             yield sorted(kept, key=_identifier)
             kept = []
     if kept:
