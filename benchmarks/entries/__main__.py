@@ -41,9 +41,11 @@ def main() -> None:
         for entries in given.entries:
             with tempfile.TemporaryDirectory(dir=given.folder) as folder:
                 replies = made(Path(folder), entries, one_conversation=case == "conversation")
+                # Staging thousands of short conversations would measure the disk's fsync.
+                stages = [stage for stage in STAGES if stage != "landing" or case == "conversation"]
                 best: dict[str, dict[str, float]] = {}
                 for _ in range(given.rounds):
-                    for stage in STAGES:
+                    for stage in stages:
                         told = measured(stage, replies, Path(folder))
                         if stage not in best or told["cpu"] < best[stage]["cpu"]:
                             best[stage] = told

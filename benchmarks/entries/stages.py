@@ -21,7 +21,7 @@ from conversation_pipeline.storage import Lake, Staging
 
 ROAD = "conversation_data"
 _READ_AT = datetime(2026, 11, 19, tzinfo=UTC)
-_MEMORY = 64 * 2**20  # as the landing has it
+_MEMORY = 96 * 2**20  # as the landing has it
 
 
 def read(replies: Replies, folder: Path) -> int:

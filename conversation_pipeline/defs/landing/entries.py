@@ -58,8 +58,8 @@ _KNOWN_TO_ASK = 3  # conversations that were read before, to find out whether th
 _LANDINGS = 5  # of a day, while runs beside this one stage more for it
 _TOLD_AT, _LISTED = "told_at", "listed"
 """In a closed day's file: when the first of its conversations was read, and which conversations those were."""
-_MEMORY = 64 * 2**20
-"""Bytes of rows that are gathered to sort them: some 90,000 entries."""
+_MEMORY = 96 * 2**20
+"""Bytes of rows that are gathered to sort them: some 130,000 entries."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 _LONGEST_RUN_DAYS = 31  # a reading lies under the first day of its window; runs of more days do not occur
 
