@@ -104,6 +104,7 @@ class Project:
     retry: Retry = IMPATIENT
     rate: Limit = CONVERSATION_DATA
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    _built: dict[tuple[object, ...], dg.Definitions] = field(default_factory=dict, init=False, repr=False)
 
     def settings(self) -> Settings:
         return load_settings(_env_file=None, **{name.lower(): value for name, value in self.environment.items()})
@@ -113,7 +114,11 @@ class Project:
         return Lake(self.environment["CONVERSATION_LAKE"])
 
     def definitions(self) -> dg.Definitions:
-        return build_defs(self.settings, retry=self.retry, rate=self.rate)
+        """Built once for the same settings: that, and resolving jobs, takes as long as some runs."""
+        given = (self.retry, self.rate, *sorted(self.environment.items()))
+        if given not in self._built:
+            self._built[given] = build_defs(self.settings, retry=self.retry, rate=self.rate)
+        return self._built[given]
 
     def materialize(
         self,
