@@ -40,7 +40,7 @@ from conversation_pipeline.storage.store import Store
 _ENDINGS = (".zip", ".gz", ".csv", ".json", ".jsonl", ".ndjson", ".txt")
 _OTHER = archives.Outcome.OTHER_TABLE
 _MOST_TOLD = 5
-_ROUTED_BYTES = 64 * 2**20
+_ROUTED_BYTES = 32 * 2**20
 _SORTED_BYTES = 128 * 2**20
 _WRITERS = 2
 
