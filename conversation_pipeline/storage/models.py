@@ -29,7 +29,7 @@ def run_model(
     inputs: Mapping[str, Any],
     parameters: Mapping[str, str | int | datetime],
     *,
-    memory_limit: str = "1GB",
+    memory_limit: str = "1500MB",
     threads: int = 2,
 ) -> Iterator[pa.RecordBatchReader]:
     """
