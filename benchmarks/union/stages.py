@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.union.roads import ROADS
@@ -32,13 +33,13 @@ def arrow(lake: Lake, day: str, out: Lake) -> int:
 
 def day_file(lake: Lake, day: str, out: Lake) -> int:
     """On to the day's file, as the asset does it: sorted, checked, hashed, published."""
-    told = land_model(CONVERSATION_ENTRIES, day, union_inputs(lake, day), lake=out, run_id="benchmark")
+    told = land_model(CONVERSATION_ENTRIES, day, partial(union_inputs, lake, day), lake=out, run_id="benchmark")
     return int(told["dagster/partition_row_count"])
 
 
 def conflicts(lake: Lake, day: str, out: Lake) -> int:
     """The day's file of ``entry_conflicts``."""
-    told = land_model(ENTRY_CONFLICTS, day, union_inputs(lake, day), lake=out, run_id="benchmark")
+    told = land_model(ENTRY_CONFLICTS, day, partial(union_inputs, lake, day), lake=out, run_id="benchmark")
     return int(told["dagster/partition_row_count"])
 
 

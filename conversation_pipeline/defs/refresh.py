@@ -41,7 +41,10 @@ class ContentChanged(dg.AutomationCondition[dg.AssetKey]):
         if context.previous_evaluation_time is not None:
             since = context.previous_max_storage_id or 0
             days = changed_since(context.asset_graph_view.instance, context.key, since)
-        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(days))
+        candidates = context.candidate_subset
+        if context.partitions_def is not None:
+            return dg.AutomationResult(context, candidates.compute_intersection_with_partition_keys(days))
+        return dg.AutomationResult(context, candidates if days else context.get_empty_subset())
 
 
 def changed_since(instance: dg.DagsterInstance, asset: dg.AssetKey, event: int) -> set[str]:
@@ -72,17 +75,26 @@ def refreshed_with_its_inputs() -> dg.AutomationCondition[Any]:
 
     Not ``eager()``: that looks at the latest day alone, and waits for days that are still to come.
     """
-    return _due(dg.AutomationCondition.any_deps_match(ContentChanged()))
+    return _due(_inputs_changed().ignore(dg.AssetSelection.assets(*SNAPSHOTS)))
+
+
+def refreshed_with_anything() -> dg.AutomationCondition[Any]:
+    """Due when anything that it is made from has changed, today's names among it, and nothing of that is under way."""
+    return _due(_inputs_changed())
 
 
 def refreshed_with_its_days() -> dg.AutomationCondition[Any]:
     """The same for what tells of readings themselves: a day is due once one of its days was landed, changed or not."""
-    return _due(dg.AutomationCondition.any_deps_updated())
+    return _due(dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(*SNAPSHOTS)))
+
+
+def _inputs_changed() -> Any:
+    return dg.AutomationCondition.any_deps_match(ContentChanged())
 
 
 def _due(happened: Any) -> dg.AutomationCondition[Any]:
     condition: dg.AutomationCondition[Any] = (
-        happened.ignore(dg.AssetSelection.assets(*SNAPSHOTS)).since_last_handled()
+        happened.since_last_handled()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     )

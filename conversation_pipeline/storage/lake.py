@@ -321,10 +321,11 @@ class Lake:
         changed = there is None or there.content_hash != footer["content_hash"]
         if there is not None and not changed and _deciding(there.provenance) == _deciding(footer["provenance"]):
             return there
-        if not isinstance(over, EllipsisType) and _content(there) != _content(over):
-            raise Overtaken("another run has replaced the file meanwhile; run the partition again")
         draft.sync()
         at(KillPoint.PARTITION_SYNCED)
+        # Looked at last: syncing a large file takes a while.
+        if not isinstance(over, EllipsisType) and _content(self._published(place)) != _content(over):
+            raise Overtaken("another run has replaced the file meanwhile; run the partition again")
         size = draft.path.stat().st_size
         draft.publish()
         at(KillPoint.PARTITION_RENAMED)

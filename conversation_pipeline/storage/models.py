@@ -61,6 +61,16 @@ def run_model(
         yield connection.sql(statement.query, params=used).to_arrow_reader(_ROWS_A_BATCH)
 
 
+def files_of(inputs: Mapping[str, Any]) -> set[tuple[str, int, int]]:
+    """The files of a model's inputs as they are now: path, last change (nanoseconds since 1970), bytes."""
+    return {
+        (info.path, info.mtime_ns, info.size)
+        for relation in inputs.values()
+        for dataset in _file_datasets(relation)
+        for info in dataset.filesystem.get_file_info(dataset.files)
+    }
+
+
 def _text(name: str) -> str:
     return resources.files("conversation_pipeline").joinpath("sql", f"{name}.sql").read_text()
 
@@ -89,8 +99,17 @@ def _register(connection: duckdb.DuckDBPyConnection, name: str, relation: Any) -
 
 
 def _local_files(relation: Any) -> list[str]:
+    return [
+        file
+        for dataset in _file_datasets(relation)
+        if isinstance(dataset.filesystem, fs.LocalFileSystem)
+        for file in dataset.files
+    ]
+
+
+def _file_datasets(relation: Any) -> Iterator[pads.FileSystemDataset]:
     if isinstance(relation, pads.UnionDataset):
-        return [file for child in relation.children for file in _local_files(child)]
-    if isinstance(relation, pads.FileSystemDataset) and isinstance(relation.filesystem, fs.LocalFileSystem):
-        return list(relation.files)
-    return []
+        for child in relation.children:
+            yield from _file_datasets(child)
+    elif isinstance(relation, pads.FileSystemDataset):
+        yield relation

@@ -96,10 +96,10 @@ def test_what_the_same_run_has_made_is_not_asked_for(looks: Looks) -> None:
     assert not looks.requested()
 
 
-@pytest.mark.parametrize("landed", ["voice_call_recordings", "messages"])
-def test_the_warehouse_is_landed_when_anything_has_changed(looks: Looks, landed: str) -> None:
-    """Of what no model reads, too."""
-    looks.landed(landed, DAY)
+@pytest.mark.parametrize(("landed", "day"), [("voice_call_recordings", DAY), ("messages", DAY), ("users", None)])
+def test_the_warehouse_is_landed_when_anything_has_changed(looks: Looks, landed: str, day: str | None) -> None:
+    """Of what no model reads, and today's names, too."""
+    looks.landed(landed, day)
     looks.requested()
 
     assert looks.warehouse

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
@@ -13,12 +14,14 @@ from conversation_pipeline.defs.reporting import Metadata, column_schema, days_o
 from conversation_pipeline.extract.windows import Window
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.storage import Lake
-from conversation_pipeline.storage.models import run_model
+from conversation_pipeline.storage.models import files_of, run_model
 
 OWNERS = ["team:conversation-data"]
 
 CREATED_EARLIER = timedelta(minutes=10)
 """How far a record's own times and an entry's may lie apart at a day's edge."""
+
+_MAKINGS = 5  # of a model's day, while runs beside this one land more of what it is made of
 
 
 class AssetOptions(TypedDict):
@@ -73,17 +76,33 @@ def checked(
 def land_model(
     dataset: Dataset,
     day: str,
-    inputs: Mapping[str, Any],
+    inputs: Callable[[], Mapping[str, Any]],
     *,
     lake: Lake,
     run_id: str,
     parameters: Mapping[str, str | int | datetime] | None = None,
 ) -> Metadata:
-    """Runs the dataset's SQL model for one day and publishes its rows."""
+    """
+    Runs the dataset's SQL model for one day and publishes its rows; again, where its inputs were landed anew meanwhile.
+
+    Else a run that began earlier and ended later would undo a newer one, and what was landed while a model was made
+    would pass for what it was made of.
+
+    Args:
+        inputs: What the model reads, as it is in the lake at the time of the call.
+    """
     window = Window.of_day(day)
     given = {"day_start": window.start, "day_end": window.end, **(parameters or {})}
-    with run_model(dataset.name, inputs, given) as rows:
-        return receipt_metadata(lake.replace(dataset, day, rows, run_id=run_id))
+    changed = False
+    for _ in range(_MAKINGS):
+        read = inputs()
+        files = files_of(read)
+        with run_model(dataset.name, read, given) as rows:
+            receipt = lake.replace(dataset, day, rows, run_id=run_id)
+        changed = changed or receipt.changed
+        if files_of(inputs()) == files:
+            break
+    return receipt_metadata(replace(receipt, changed=changed))
 
 
 def up_to(lake: Lake, dataset: Dataset, day: str) -> Any:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -63,7 +64,8 @@ def conversation_entries(roads: Collection[str], daily: dg.DailyPartitionsDefini
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            return land_model(CONVERSATION_ENTRIES, day, union_inputs(lake, day), lake=lake, run_id=context.run.run_id)
+            inputs = partial(union_inputs, lake, day)
+            return land_model(CONVERSATION_ENTRIES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
         return checked(context, lake, CONVERSATION_ENTRIES)
@@ -81,7 +83,8 @@ def entry_conflicts(roads: Collection[str], daily: dg.DailyPartitionsDefinition)
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            return land_model(ENTRY_CONFLICTS, day, _tellings(lake, day), lake=lake, run_id=context.run.run_id)
+            inputs = partial(_tellings, lake, day)
+            return land_model(ENTRY_CONFLICTS, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
         with told(ENTRY_CONFLICTS.name):
@@ -168,7 +171,9 @@ def messages(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            inputs = {"conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day])}
+            def inputs() -> dict[str, Any]:
+                return {"conversation_entries": lake.dataset(CONVERSATION_ENTRIES, [day])}
+
             return land_model(MESSAGES, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
@@ -193,13 +198,15 @@ def transcripts(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            inputs = {
-                "messaging_sessions": lake.dataset(MESSAGING_SESSIONS, [day]),
-                "voice_calls": lake.dataset(VOICE_CALLS, [day]),
-                "messages": _from_day_on(lake, day),
-                "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
-                "users": lake.dataset(USERS),
-            }
+            def inputs() -> dict[str, Any]:
+                return {
+                    "messaging_sessions": lake.dataset(MESSAGING_SESSIONS, [day]),
+                    "voice_calls": lake.dataset(VOICE_CALLS, [day]),
+                    "messages": _from_day_on(lake, day),
+                    "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
+                    "users": lake.dataset(USERS),
+                }
+
             return land_model(TRANSCRIPTS, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)

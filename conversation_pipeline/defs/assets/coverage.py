@@ -293,7 +293,8 @@ def stay_closed(rows: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
     days = ", ".join(sorted({_day(row) for row in late}))
     sentence = (
         f"{sum(row['entries_late'] for row in late):,} entries came after their day was closed ({days}): they are in "
-        "conversation_entries; materialize messages, transcripts and the marts of those days again"
+        "conversation_entries; models_refresh makes what follows from them, or materialize messages, transcripts and "
+        "the marts of those days again"
     )
     return dg.AssetCheckResult(
         check_name=STAY_CLOSED,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -69,7 +70,7 @@ def session_kpis(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            inputs = session_inputs(lake, day)
+            inputs = partial(session_inputs, lake, day)
             return land_model(SESSION_KPIS, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)
@@ -90,11 +91,13 @@ def roll_up(dataset: Dataset, daily: dg.DailyPartitionsDefinition) -> dg.AssetsD
     )
     def asset(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
         def land(day: str) -> Metadata:
-            inputs = {
-                "session_kpis": lake.dataset(SESSION_KPIS, [day]),
-                "users": lake.dataset(USERS),
-                "queues": lake.dataset(QUEUES),
-            }
+            def inputs() -> dict[str, Any]:
+                return {
+                    "session_kpis": lake.dataset(SESSION_KPIS, [day]),
+                    "users": lake.dataset(USERS),
+                    "queues": lake.dataset(QUEUES),
+                }
+
             return land_model(dataset, day, inputs, lake=lake, run_id=context.run.run_id)
 
         materialize_days(context, land)

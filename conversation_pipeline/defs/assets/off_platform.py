@@ -1,5 +1,7 @@
 """Off-platform: the entry roads' work list."""
 
+from typing import Any
+
 import dagster as dg
 import pyarrow as pa
 
@@ -52,15 +54,17 @@ def conversation_activity(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefin
             left = DayForecast.of(salesforce, lake, staging, days_of(context))
 
         def land(day: str) -> Metadata:
-            inputs = {
-                "sessions_in_the_lake": up_to(lake, MESSAGING_SESSIONS, day),
-                "calls_in_the_lake": up_to(lake, VOICE_CALLS, day),
-                "earlier_sessions": earlier[MESSAGING_SESSIONS.name],
-                "earlier_calls": earlier[VOICE_CALLS.name],
-                "conversations": up_to(lake, CONVERSATIONS, day),
-                "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
-                "users": lake.dataset(USERS),
-            }
+            def inputs() -> dict[str, Any]:
+                return {
+                    "sessions_in_the_lake": up_to(lake, MESSAGING_SESSIONS, day),
+                    "calls_in_the_lake": up_to(lake, VOICE_CALLS, day),
+                    "earlier_sessions": earlier[MESSAGING_SESSIONS.name],
+                    "earlier_calls": earlier[VOICE_CALLS.name],
+                    "conversations": up_to(lake, CONVERSATIONS, day),
+                    "messaging_channels": lake.dataset(MESSAGING_CHANNELS),
+                    "users": lake.dataset(USERS),
+                }
+
             parameters = {
                 "margin_seconds": int(CREATED_EARLIER.total_seconds()),
                 "settle_seconds": int(salesforce.settle.total_seconds()),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from conversation_pipeline.defs.assets.common import OWNERS
-from conversation_pipeline.defs.refresh import WAREHOUSE, refreshed_with_its_inputs
+from conversation_pipeline.defs.refresh import WAREHOUSE, refreshed_with_anything
 from conversation_pipeline.defs.reporting import told
 from conversation_pipeline.schemas import Dataset
 from conversation_pipeline.schemas.erasures import ERASURES
@@ -22,7 +22,7 @@ def assets(datasets: Sequence[Dataset], landed: Sequence[dg.AssetsDefinition]) -
         kinds={"duckdb"},
         deps=sorted(key for asset in landed for key in asset.keys),
         pool=WAREHOUSE,
-        automation_condition=refreshed_with_its_inputs(),
+        automation_condition=refreshed_with_anything(),
     )
     def warehouse_asset(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], warehouse: dg.ResourceParam[Warehouse]
