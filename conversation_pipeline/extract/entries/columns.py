@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from conversation_pipeline.extract.entries.drift import Drift, Notes, unknown
 from conversation_pipeline.extract.entries.flattening import COLUMNS as FLAT_COLUMNS
 from conversation_pipeline.extract.entries.flattening import flat
-from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, ROLES, read_payload, spelt
+from conversation_pipeline.extract.entries.payload import ENTRY_TYPES, ROLES, names_no_message, read_payload, spelt
 from conversation_pipeline.extract.entries.seen import Seen
 from conversation_pipeline.extract.entries.values import INSTANTS, as_string, uuid_in_lower_case
 from conversation_pipeline.extract.entries.wrapper import Entry, OddEntry, Sender, noted, payload_text, read_page
@@ -155,14 +155,13 @@ class _Waiting:
         return pa.RecordBatch.from_arrays(rows, schema=self._schema)
 
     def _told_by_readings(self) -> _Columns:
-        conversations: list[str] = []
-        fetched_at: list[int] = []
-        for reading, rows in self._from:
-            conversations += [reading.conversation_identifier] * rows
-            fetched_at += [to_milliseconds(reading.fetched_at)] * rows
+        places = (repeat(place, rows) for place, (_, rows) in enumerate(self._from))
+        of_reading = pa.array(chain.from_iterable(places), pa.int32())
+        conversations = [reading.conversation_identifier for reading, _ in self._from]
+        fetched_at = [to_milliseconds(reading.fetched_at) for reading, _ in self._from]
         return {
-            "conversation_identifier": conversations,
-            "fetched_at": fetched_at,
+            "conversation_identifier": pa.array(conversations, pa.string()).take(of_reading),
+            "fetched_at": pa.array(fetched_at, pa.int64()).take(of_reading),
             "road": pa.repeat(self._road, len(self._entries)),
         }
 
@@ -253,6 +252,8 @@ def _messages(texts: Sequence[str | None], notes: Notes) -> dict[str, list[Any]]
     columns: dict[str, list[Any]] = {name: [None] * len(texts) for name in _OF_MESSAGES}
     in_order = list(columns.values())
     for row, text in enumerate(texts):
+        if text and names_no_message(text):
+            continue
         payload = read_payload(text, notes)
         if payload.content is None:
             continue

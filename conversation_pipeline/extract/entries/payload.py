@@ -69,6 +69,18 @@ class _TypedPayload(msgspec.Struct, rename="camel", gc=False):
 _decode_typed = msgspec.json.Decoder(_TypedPayload).decode
 
 
+_SHORT = 1_000
+"""Characters; in so few nothing can be nested too deeply to be read."""
+
+
+def names_no_message(text: str) -> bool:
+    """
+    Whether a look tells that an object holds no message, so that its JSON need not be read: most entries hold none.
+    What is broken inside such an object is not noticed; it is kept.
+    """
+    return len(text) <= _SHORT and text[:1] == "{" and text[-1:] == "}" and 'Message"' not in text
+
+
 def read_payload(text: str | None, notes: Notes) -> Payload:
     """What a payload's JSON says; anything at all may stand there."""
     if not text:
