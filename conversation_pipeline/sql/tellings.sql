@@ -67,23 +67,32 @@ where known.conversation_identifier is not null
 group by all;
 
 -- as_of: what the road tells is as old as that. Data Cloud shows what was up to an hour ago.
-create temp view tellings as
+create temp view tellings_of_all as
 select *, 1::utinyint as precedence, fetched_at as as_of from entries_conversation_data
 union all by name
+select *, 2::utinyint as precedence, fetched_at - interval 1 hour as as_of
+from entries_data_cloud
+anti join conversation_of on conversation_of.record_id = entries_data_cloud.conversation_identifier
+union all by name
 select
-    entries_data_cloud.* replace (
-        coalesce(conversation_of.conversation_identifier, entries_data_cloud.conversation_identifier)
-            as conversation_identifier
-    ),
+    entries_data_cloud.* replace (conversation_of.conversation_identifier as conversation_identifier),
     2::utinyint as precedence,
     fetched_at - interval 1 hour as as_of
 from entries_data_cloud
-left join conversation_of on conversation_of.record_id = entries_data_cloud.conversation_identifier
+join conversation_of on conversation_of.record_id = entries_data_cloud.conversation_identifier
 union all by name
 select * exclude (conversation_id, archive, extra, missing_since), 3::utinyint as precedence, fetched_at as as_of
 from entries_archive
 union all by name
 select *, 4::utinyint as precedence, fetched_at as as_of from entries_connect;
+
+-- Of the conversations that are united this time: a long day goes range by range (storage/models.py), since nothing of one
+-- conversation has to do with another.
+create temp view tellings as
+select *
+from tellings_of_all
+where (getvariable('first_conversation') is null or conversation_identifier >= getvariable('first_conversation'))
+  and (getvariable('end_conversation') is null or conversation_identifier < getvariable('end_conversation'));
 
 -- Entries that several roads told by the same identifier; a road has each of its entries once. Minima and maxima of
 -- numbers alone: they take a fifth of the time of arg_min and the like.

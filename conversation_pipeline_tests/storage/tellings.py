@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,15 +81,19 @@ def conflicts(*told: Row, **inputs: Sequence[Row]) -> list[Row]:
 
 
 def _model(dataset: Dataset, told: Sequence[Row], given: dict[str, Sequence[Row]]) -> list[Row]:
+    with run_model(dataset.name, model_inputs(told, given), {}) as batches:
+        rows: list[Row] = batches.read_all().to_pylist()
+    return sorted(rows, key=lambda row: [row[name] for name in dataset.key])
+
+
+def model_inputs(told: Sequence[Row], given: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """Tables that the models read, by name: what the roads told, and rows of other datasets."""
     inputs = {it.name: table(it, *(row for row in told if row["road"] == road)) for road, it in ROADS.items()}
     inputs |= {
         it.name: table(it, *given.get(it.name, ()))
         for it in (MESSAGING_SESSIONS, VOICE_CALLS, CONVERSATIONS, CONVERSATION_PARTICIPANTS, USERS)
     }
-    inputs["entries_of_two_days"] = inputs[ENTRIES_CONVERSATION_DATA.name]
-    with run_model(dataset.name, inputs, {}) as batches:
-        rows: list[Row] = batches.read_all().to_pylist()
-    return sorted(rows, key=lambda row: [row[name] for name in dataset.key])
+    return inputs | {"entries_of_two_days": inputs[ENTRIES_CONVERSATION_DATA.name]}
 
 
 def table(dataset: Dataset, *rows: Row) -> pa.Table:
