@@ -13,7 +13,7 @@ __all__ = ["read"]
 
 # Backfill policies and mappings to partitions yet to come are "beta" in Dagster's words since years; one warning per
 # asset and process would bury the run's own lines.
-warnings.filterwarnings("ignore", message=".*is currently in beta.*")
+warnings.filterwarnings("ignore", message=".*is currently in (beta|preview).*")
 warnings.filterwarnings("ignore", message="(?s).*varying BackfillPolicies.*")
 
 
