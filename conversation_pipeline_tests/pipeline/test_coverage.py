@@ -419,8 +419,8 @@ def test_entries_that_come_after_the_day_was_closed_are_late(world: World, tmp_p
     assert (closed["entries_late"], found["entries_late"]) == (0, 3)
     assert [found[name] for name in REMEMBERED] == [closed[name] for name in REMEMBERED]
     assert check(run, STAY_CLOSED).description == (
-        f"3 entries came after their day was closed ({KEY}): they are in conversation_entries; materialize messages, "
-        "transcripts and the marts of those days again"
+        f"3 entries came after their day was closed ({KEY}): they are in conversation_entries; models_refresh makes "
+        "what follows from them, or materialize messages, transcripts and the marts of those days again"
     )
 
 
